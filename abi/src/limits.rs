@@ -1,0 +1,98 @@
+//! What a guest may use of the machine, each with its unit and the attack it stops. All of them are in a run's begin mark.
+
+use crate::wire_struct;
+
+wire_struct! {
+    /// The bounds of one run. Reaching one ends the run with [`crate::outcome::Outcome::Limit`].
+    pub struct Limits {
+        /// Bytes of all linear memories together; stops a memory bomb.
+        pub memory_bytes: u64,
+        /// Elements of one table; stops the same by `table.grow`.
+        pub table_elements: u64,
+        /// Milliseconds of wall-clock time for the whole run, 0 for none; stops an endless loop.
+        pub deadline_millis: u64,
+        /// Host calls of the run; stops a log flood by many small calls.
+        pub host_calls: u64,
+        /// Encoded bytes of events, before compression; stops a log flood by large ones.
+        pub logged_bytes: u64,
+        /// Bytes of file content, stdout and stderr that the run writes; stops a disk bomb.
+        pub written_bytes: u64,
+        /// Resources (descriptors, streams, pollables) open at once; stops exhaustion of host memory.
+        pub open_handles: u64,
+        /// Bytes of the guest's stack; stops unbounded recursion.
+        pub stack_bytes: u64,
+        /// Files and directories of one space; stops exhaustion by empty files.
+        pub space_files: u64,
+        /// Bytes of one file; stops a sparse-file bomb.
+        pub file_bytes: u64,
+    }
+}
+
+const MIB: u64 = 1 << 20;
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            memory_bytes: 1024 * MIB,
+            table_elements: 1_000_000,
+            deadline_millis: 0,
+            host_calls: 100_000_000,
+            logged_bytes: 4096 * MIB,
+            written_bytes: 16_384 * MIB,
+            open_handles: 10_000,
+            stack_bytes: MIB,
+            space_files: 10_000_000,
+            file_bytes: 65_536 * MIB,
+        }
+    }
+}
+
+crate::wire_enum! {
+    /// Which limit a run reached.
+    pub enum LimitKind {
+        /// [`Limits::memory_bytes`]
+        1 => Memory,
+        /// [`Limits::table_elements`]
+        2 => Table,
+        /// [`Limits::deadline_millis`]
+        3 => Deadline,
+        /// [`Limits::host_calls`]
+        4 => HostCalls,
+        /// [`Limits::logged_bytes`]
+        5 => LoggedBytes,
+        /// [`Limits::written_bytes`]
+        6 => WrittenBytes,
+        /// [`Limits::open_handles`]
+        7 => OpenHandles,
+        /// [`Limits::stack_bytes`]
+        8 => Stack,
+        /// [`Limits::space_files`]
+        9 => SpaceFiles,
+        /// [`Limits::file_bytes`]
+        10 => FileBytes,
+    }
+}
+
+impl LimitKind {
+    /// The command-line name of the limit.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Table => "table-elements",
+            Self::Deadline => "deadline",
+            Self::HostCalls => "host-calls",
+            Self::LoggedBytes => "logged-bytes",
+            Self::WrittenBytes => "written-bytes",
+            Self::OpenHandles => "open-handles",
+            Self::Stack => "stack",
+            Self::SpaceFiles => "space-files",
+            Self::FileBytes => "file-bytes",
+        }
+    }
+}
+
+impl std::fmt::Display for LimitKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}

@@ -1,0 +1,225 @@
+//! What a row of the log holds.
+//!
+//! ```text
+//! row  = link:32 | item*            link = BLAKE3(link of the row before | the items' bytes)
+//! item = tag:1 | fields             the tags and fields below, in the canonical codec of `wire`
+//! ```
+//!
+//! One row is one batch of the committer: it is durable as a whole or not at all.
+
+use crate::bytes::Bytes;
+use crate::id::{CommitNo, Digest, Position, RunId, SegmentId, Seq, SpaceName, Version, WallTime};
+use crate::outcome::{DirGrant, RunBegin, RunEnd};
+use crate::{wire_enum, wire_struct};
+
+wire_struct! {
+    /// A block of a run's events, compressed; see [`crate::frame`].
+    pub struct Frame {
+        /// The run.
+        pub run: RunId,
+        /// Place of its first event.
+        pub first: Seq,
+        /// How many events it holds, at least 1.
+        pub count: u32,
+        /// Wall-clock time when its first event was recorded.
+        pub opened: WallTime,
+        /// Wall-clock time when its last event was recorded.
+        pub closed: WallTime,
+        /// Bytes before compression.
+        pub raw_len: u32,
+        /// Zstandard block.
+        pub packed: Bytes,
+    }
+}
+
+wire_enum! {
+    /// What a cell holds.
+    pub enum CellValue {
+        /// Small: here.
+        1 => Inline {
+            /// The value.
+            bytes: Bytes,
+        },
+        /// Large: in the blobs.
+        2 => Blob {
+            /// Name of the blob.
+            digest: Digest,
+            /// Bytes.
+            len: u32,
+        },
+        /// Absent from this version on.
+        3 => Tombstone,
+    }
+}
+
+wire_struct! {
+    /// A change of one key of a space.
+    pub struct Cell {
+        /// Kind of state: a [`family`] number.
+        pub family: u8,
+        /// Key in the family.
+        pub key: Bytes,
+        /// New value.
+        pub value: CellValue,
+    }
+}
+
+/// Kinds of state in a space.
+pub mod family {
+    /// Directory entries: parent node (8 bytes, big endian) and name -> node.
+    pub const ENTRY: u8 = 1;
+    /// Nodes: node number (8 bytes, big endian) -> kind, size, times, links.
+    pub const NODE: u8 = 2;
+    /// File content: node number and block number (8 bytes each, big endian) -> block.
+    pub const BLOCK: u8 = 3;
+}
+
+wire_struct! {
+    /// The new version of one space. Its cells are sorted by family and key, each key once.
+    pub struct SpaceChange {
+        /// The space.
+        pub space: SpaceName,
+        /// Segment written to.
+        pub segment: SegmentId,
+        /// The version that these cells make.
+        pub version: Version,
+        /// What changes.
+        pub cells: Vec<Cell>,
+    }
+}
+
+wire_enum! {
+    /// A piece of file content in an outbox entry.
+    pub enum Chunk {
+        /// That many zero bytes.
+        1 => Zero {
+            /// Bytes.
+            len: u64,
+        },
+        /// Small: here.
+        2 => Inline {
+            /// The bytes.
+            bytes: Bytes,
+        },
+        /// In the blobs; the first `len` bytes of it.
+        3 => Blob {
+            /// Name of the blob.
+            digest: Digest,
+            /// Bytes.
+            len: u32,
+        },
+    }
+}
+
+wire_enum! {
+    /// What one path of a host directory shall be. Safe to repeat: it names the end, not the way.
+    pub enum HostChange {
+        /// Nothing (a file or link is removed, a directory when empty).
+        1 => Absent {
+            /// Path below the grant.
+            path: String,
+        },
+        /// A directory.
+        2 => Directory {
+            /// Path below the grant.
+            path: String,
+        },
+        /// A file with this content.
+        3 => File {
+            /// Path below the grant.
+            path: String,
+            /// Content in order.
+            chunks: Vec<Chunk>,
+            /// Time of last modification, if the guest set it.
+            modified: Option<WallTime>,
+        },
+        /// A symbolic link.
+        4 => Symlink {
+            /// Path below the grant.
+            path: String,
+            /// What it points to.
+            target: String,
+        },
+    }
+}
+
+wire_struct! {
+    /// An effect that leaves the machine once its commit is durable.
+    pub struct OutboxEntry {
+        /// The directory it goes to.
+        pub dir: DirGrant,
+        /// Removals first (deepest first), then directories (shallow first), then files and links.
+        pub changes: Vec<HostChange>,
+    }
+}
+
+wire_struct! {
+    /// State, effects and history of one transaction, atomic because it is one item of one row.
+    pub struct CommitRecord {
+        /// Place in the database's chain.
+        pub number: CommitNo,
+        /// The run that made it.
+        pub run: RunId,
+        /// Wall-clock time of the commit.
+        pub at: WallTime,
+        /// The spaces it changed.
+        pub spaces: Vec<SpaceChange>,
+        /// Effects to carry out now.
+        pub outbox: Vec<OutboxEntry>,
+    }
+}
+
+wire_enum! {
+    /// One thing in a row.
+    pub enum LogItem {
+        /// A run began.
+        1 => Begun {
+            /// The run.
+            run: RunId,
+            /// All that a replay needs.
+            begin: RunBegin,
+        },
+        /// Events of a run.
+        2 => Frame {
+            /// The block.
+            frame: Frame,
+        },
+        /// A transaction committed.
+        3 => Commit {
+            /// The record.
+            record: CommitRecord,
+        },
+        /// A run is over.
+        4 => Ended {
+            /// The run.
+            run: RunId,
+            /// How.
+            end: RunEnd,
+        },
+        /// All outbox entries of a commit were carried out.
+        5 => Delivered {
+            /// The commit.
+            commit: CommitNo,
+        },
+        /// A space was made. `parent` is set for a fork or rollback: what it shows until it is written.
+        6 => SpaceOpened {
+            /// Its name.
+            space: SpaceName,
+            /// The segment that its head is on from now.
+            segment: SegmentId,
+            /// Version of the head at that moment.
+            version: Version,
+            /// Segment and version that lie under it.
+            parent: Option<(SegmentId, Version)>,
+        },
+    }
+}
+
+/// Where an item stands: row, and place in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ItemAt {
+    /// The row.
+    pub row: Position,
+    /// Index of the item in the row.
+    pub index: u32,
+}

@@ -1,0 +1,299 @@
+//! The vocabulary: every way in which a guest can touch the world, as data.
+//!
+//! Each call has a code (its first byte in an event, never reused), a name `family.verb`, an effect class and typed request and reply.
+//! Every WASI flavour translates into these; nothing here knows of a WASI version.
+//!
+//! ```text
+//! event = code:1 | request | reply          e.g.  0b | (nothing) | difference to the last reading
+//! ```
+
+use crate::bytes::Bytes;
+use crate::limits::LimitKind;
+use crate::outcome::Outcome;
+use crate::types::{
+    Advice, Captured, Data, DescriptorFlags, DirEntry, Draw, FsCode, Growth, Handle, HostNode, MonotonicReading, Nanos,
+    NewTime, NodeKind, OpenFlags, Payload, Resource, Stat, Stdio, StreamFault, WallReading,
+};
+use crate::value::{Describe, Value};
+use crate::wire::{CodecError, Reader, Wire, Writer};
+
+/// What a call does to the world, and so where a replay takes its answer from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// A mark in the run's life; compared.
+    Mark,
+    /// Looks at something outside of the space: the reply is in the log, a replay takes it from there.
+    Observe,
+    /// Looks at the space or the run's own settings: executed again and compared.
+    Read,
+    /// Changes the open transaction: executed again and compared.
+    Stage,
+    /// Shows bytes to a person at once: compared, not shown again unless asked.
+    Talk,
+}
+
+impl Class {
+    /// Whether a replay takes the reply from the log instead of executing the call.
+    pub const fn answered_from_log(self) -> bool {
+        matches!(self, Self::Observe | Self::Talk)
+    }
+
+    /// The word for it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Mark => "mark",
+            Self::Observe => "observe",
+            Self::Read => "read",
+            Self::Stage => "stage",
+            Self::Talk => "talk",
+        }
+    }
+}
+
+/// A request of the vocabulary.
+pub trait Call: Wire {
+    /// First byte of its events.
+    const CODE: u8;
+    /// `family.verb`.
+    const NAME: &'static str;
+    /// Its effect class.
+    const CLASS: Class;
+    /// What the guest gets back.
+    type Reply: Wire;
+}
+
+/// An event as a view: decoded without knowing its type.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EventView {
+    /// First byte.
+    pub code: u8,
+    /// `family.verb`.
+    pub name: &'static str,
+    /// Effect class.
+    pub class: Class,
+    /// The request's fields.
+    pub request: Vec<(&'static str, Value)>,
+    /// The reply.
+    pub reply: Value,
+}
+
+macro_rules! vocabulary {
+    ($( $(#[$meta:meta])* $code:literal $name:literal $class:ident $Call:ident { $($field:ident : $ty:ty),* } -> $Reply:ty; )*) => {
+        $(
+            $(#[$meta])*
+            #[derive(Debug, Clone, PartialEq)]
+            pub struct $Call { $(#[allow(missing_docs, reason = "the call's doc line names its fields")] pub $field: $ty),* }
+            impl Wire for $Call {
+                #[inline]
+                fn put(&self, w: &mut Writer) {
+                    let _ = &w;
+                    $(self.$field.put(w);)*
+                }
+                fn take(r: &mut Reader<'_>) -> Result<Self, CodecError> {
+                    let _ = &r;
+                    Ok(Self { $($field: <$ty as Wire>::take(r)?),* })
+                }
+            }
+            impl Call for $Call {
+                const CODE: u8 = $code;
+                const NAME: &'static str = $name;
+                const CLASS: Class = Class::$class;
+                type Reply = $Reply;
+            }
+        )*
+
+        /// Code, name and class of every call.
+        pub const ALL: &[(u8, &str, Class)] = &[$(($code, $name, Class::$class)),*];
+
+        impl EventView {
+            /// Decodes the next event.
+            pub fn take(r: &mut Reader<'_>) -> Result<Self, CodecError> {
+                match r.u8("event")? {
+                    $($code => {
+                        let call = $Call::take(r)?;
+                        let _ = &call;
+                        let reply = <$Reply as Wire>::take(r)?;
+                        let request = vec![$((stringify!($field), call.$field.describe())),*];
+                        Ok(Self { code: $code, name: $name, class: Class::$class, request, reply: reply.describe() })
+                    })*
+                    other => Err(r.unknown("event", u64::from(other))),
+                }
+            }
+
+            /// Decodes the request of an event that has no reply yet.
+            pub fn take_request(r: &mut Reader<'_>) -> Result<Self, CodecError> {
+                match r.u8("event")? {
+                    $($code => {
+                        let call = $Call::take(r)?;
+                        let _ = &call;
+                        let request = vec![$((stringify!($field), call.$field.describe())),*];
+                        Ok(Self { code: $code, name: $name, class: Class::$class, request, reply: Value::Unit })
+                    })*
+                    other => Err(r.unknown("event", u64::from(other))),
+                }
+            }
+        }
+    };
+}
+
+vocabulary! {
+    /// The run begins; its settings are the `Begun` item of the log.
+    0 "run.begin" Mark RunBegins {} -> ();
+    /// The run is over: how, and the digest of its memory.
+    1 "run.end" Mark RunEnds { outcome: Outcome, memory: Option<u64> } -> ();
+    /// A memory or table wants to grow to `desired` bytes or elements; whether it may.
+    2 "memory.grow" Observe MemoryGrow { what: Growth, current: u64, desired: u64 } -> bool;
+
+    /// Time of day.
+    10 "clock.wall" Observe ClockWall {} -> WallReading;
+    /// Time since the run began.
+    11 "clock.monotonic" Observe ClockMonotonic {} -> MonotonicReading;
+    /// Smallest step of the time of day.
+    12 "clock.wall-resolution" Observe ClockWallResolution {} -> Nanos;
+    /// Smallest step of the monotonic clock.
+    13 "clock.monotonic-resolution" Observe ClockMonotonicResolution {} -> Nanos;
+    /// A pollable that is ready at an instant of the monotonic clock.
+    14 "clock.timer-at" Stage TimerAt { when: Nanos } -> Handle;
+    /// A pollable that is ready after a duration.
+    15 "clock.timer-after" Stage TimerAfter { duration: Nanos } -> Handle;
+
+    /// Cryptographically secure bytes.
+    20 "random.bytes" Observe RandomBytes { len: u64 } -> Data;
+    /// A secure draw.
+    21 "random.u64" Observe RandomU64 {} -> Draw;
+    /// Bytes that need not be secure.
+    22 "random.insecure-bytes" Observe InsecureBytes { len: u64 } -> Data;
+    /// A draw that need not be secure.
+    23 "random.insecure-u64" Observe InsecureU64 {} -> Draw;
+    /// A seed for hash tables.
+    24 "random.insecure-seed" Observe InsecureSeed {} -> (Draw, Draw);
+
+    /// Environment variables.
+    30 "cli.environment" Read CliEnvironment {} -> Vec<(String, String)>;
+    /// Arguments, the program's name first.
+    31 "cli.arguments" Read CliArguments {} -> Vec<String>;
+    /// The working directory to begin with.
+    32 "cli.initial-cwd" Read CliInitialCwd {} -> Option<String>;
+    /// The program asks to end.
+    33 "cli.exit" Stage CliExit { code: u32 } -> ();
+    /// The stream of a standard stream.
+    34 "stdio.open" Stage StdioOpen { which: Stdio } -> Handle;
+    /// Whether there is a terminal behind a standard stream.
+    35 "stdio.terminal" Observe StdioTerminal { which: Stdio } -> bool;
+    /// Bytes of standard input.
+    36 "stdio.read" Observe StdioRead { stream: Handle, len: u64, blocking: bool } -> Result<Data, StreamFault>;
+    /// Bytes to standard output or error.
+    37 "stdio.write" Talk StdioWrite { which: Stdio, bytes: Bytes } -> Result<(), StreamFault>;
+    /// Flush of standard output or error.
+    38 "stdio.flush" Talk StdioFlush { which: Stdio } -> Result<(), StreamFault>;
+
+    /// Waits until at least one of the pollables is ready; which are, by index.
+    40 "poll.list" Observe PollList { pollables: Vec<Handle> } -> Vec<u32>;
+    /// Whether a pollable is ready.
+    41 "poll.ready" Observe PollReady { pollable: Handle } -> bool;
+    /// Waits until a pollable is ready.
+    42 "poll.block" Observe PollBlock { pollable: Handle } -> ();
+    /// A pollable for a stream.
+    43 "stream.subscribe" Stage StreamSubscribe { stream: Handle } -> Handle;
+    /// How many bytes may be written now.
+    44 "stream.check-write" Read StreamCheckWrite { stream: Handle } -> Result<u64, StreamFault>;
+    /// The words of a stream's error.
+    45 "stream.error-text" Read ErrorText { error: Handle } -> String;
+    /// The guest gives a handle back.
+    46 "handle.drop" Stage HandleDrop { what: Resource, handle: Handle } -> ();
+    /// Moves bytes from a stream into another.
+    47 "stream.splice" Stage StreamSplice { from: Handle, to: Handle, len: u64, blocking: bool } -> Result<u64, StreamFault>;
+    /// Discards bytes of a stream.
+    48 "stream.skip" Stage StreamSkip { stream: Handle, len: u64, blocking: bool } -> Result<u64, StreamFault>;
+
+    /// The directories that the guest has from the beginning.
+    50 "fs.preopens" Stage FsPreopens {} -> Vec<(Handle, String)>;
+    /// Opens a path below a directory.
+    51 "fs.open" Stage FsOpen { dir: Handle, path: String, follow: bool, how: OpenFlags, flags: DescriptorFlags } -> Result<Handle, FsCode>;
+    /// Bytes of a file, and whether its end was reached.
+    52 "fs.read" Read FsRead { file: Handle, offset: u64, len: u64 } -> Result<(Payload, bool), FsCode>;
+    /// Bytes into a file; how many.
+    53 "fs.write" Stage FsWrite { file: Handle, offset: u64, bytes: Payload } -> Result<u64, FsCode>;
+    /// A stream that reads from an offset.
+    54 "fs.read-stream" Stage FsReadStream { file: Handle, offset: u64 } -> Result<Handle, FsCode>;
+    /// A stream that writes from an offset.
+    55 "fs.write-stream" Stage FsWriteStream { file: Handle, offset: u64 } -> Result<Handle, FsCode>;
+    /// A stream that appends.
+    56 "fs.append-stream" Stage FsAppendStream { file: Handle } -> Result<Handle, FsCode>;
+    /// Bytes from a file's stream.
+    57 "fs.stream-read" Stage FsStreamRead { stream: Handle, len: u64 } -> Result<Payload, StreamFault>;
+    /// Bytes into a file's stream.
+    58 "fs.stream-write" Stage FsStreamWrite { stream: Handle, bytes: Payload } -> Result<(), StreamFault>;
+    /// Flush of a file's stream.
+    59 "fs.stream-flush" Read FsStreamFlush { stream: Handle } -> Result<(), StreamFault>;
+    /// Zero bytes into a stream.
+    60 "fs.stream-zeroes" Stage FsStreamZeroes { stream: Handle, len: u64 } -> Result<(), StreamFault>;
+    /// Advice on expected use.
+    61 "fs.advise" Read FsAdvise { file: Handle, offset: u64, len: u64, advice: Advice } -> Result<(), FsCode>;
+    /// Asks for durability, which the commit gives.
+    62 "fs.sync" Read FsSync { file: Handle, data_only: bool } -> Result<(), FsCode>;
+    /// What a descriptor may be used for.
+    63 "fs.flags" Read FsFlags { file: Handle } -> Result<DescriptorFlags, FsCode>;
+    /// What a descriptor is.
+    64 "fs.type" Read FsType { file: Handle } -> Result<NodeKind, FsCode>;
+    /// Cuts or lengthens a file.
+    65 "fs.set-size" Stage FsSetSize { file: Handle, size: u64 } -> Result<(), FsCode>;
+    /// Sets times of a descriptor.
+    66 "fs.set-times" Stage FsSetTimes { file: Handle, accessed: NewTime, modified: NewTime } -> Result<(), FsCode>;
+    /// Sets times of a path.
+    67 "fs.set-times-at" Stage FsSetTimesAt { dir: Handle, path: String, follow: bool, accessed: NewTime, modified: NewTime } -> Result<(), FsCode>;
+    /// A stream of the names in a directory.
+    68 "fs.read-directory" Stage FsReadDirectory { dir: Handle } -> Result<Handle, FsCode>;
+    /// The next name.
+    69 "fs.next-entry" Stage FsNextEntry { stream: Handle } -> Result<Option<DirEntry>, FsCode>;
+    /// Makes a directory.
+    70 "fs.create-directory" Stage FsCreateDirectory { dir: Handle, path: String } -> Result<(), FsCode>;
+    /// Looks at a descriptor.
+    71 "fs.stat" Read FsStat { file: Handle } -> Result<Stat, FsCode>;
+    /// Looks at a path.
+    72 "fs.stat-at" Read FsStatAt { dir: Handle, path: String, follow: bool } -> Result<Stat, FsCode>;
+    /// Makes a hard link.
+    73 "fs.link" Stage FsLink { dir: Handle, path: String, follow: bool, new_dir: Handle, new_path: String } -> Result<(), FsCode>;
+    /// Where a symbolic link points.
+    74 "fs.readlink" Read FsReadlink { dir: Handle, path: String } -> Result<String, FsCode>;
+    /// Removes an empty directory.
+    75 "fs.remove-directory" Stage FsRemoveDirectory { dir: Handle, path: String } -> Result<(), FsCode>;
+    /// Renames.
+    76 "fs.rename" Stage FsRename { dir: Handle, path: String, new_dir: Handle, new_path: String } -> Result<(), FsCode>;
+    /// Makes a symbolic link.
+    77 "fs.symlink" Stage FsSymlink { dir: Handle, target: String, path: String } -> Result<(), FsCode>;
+    /// Removes a file or link.
+    78 "fs.unlink" Stage FsUnlink { dir: Handle, path: String } -> Result<(), FsCode>;
+    /// Whether two descriptors name the same object.
+    79 "fs.same" Read FsSame { one: Handle, other: Handle } -> bool;
+    /// Identity and state of a descriptor in 128 bits.
+    80 "fs.hash" Read FsHash { file: Handle } -> Result<(Draw, Draw), FsCode>;
+    /// Identity and state of a path in 128 bits.
+    81 "fs.hash-at" Read FsHashAt { dir: Handle, path: String, follow: bool } -> Result<(Draw, Draw), FsCode>;
+    /// The file error behind a stream error.
+    82 "fs.error-code" Read FsErrorCode { error: Handle } -> Option<FsCode>;
+    /// The time that file changes from here on carry.
+    83 "fs.time" Observe FsTime {} -> WallReading;
+
+    /// A path of a granted host directory.
+    90 "host.stat" Observe HostStat { grant: u32, path: String } -> Result<HostNode, FsCode>;
+    /// The names in a host directory.
+    91 "host.list" Observe HostList { grant: u32, path: String } -> Result<Vec<DirEntry>, FsCode>;
+    /// The content of a host file, whole, as it was at the first reading.
+    92 "host.capture" Observe HostCapture { grant: u32, path: String } -> Result<Captured, FsCode>;
+
+    /// A function of an interface that was not granted (sockets, HTTP) answered with its refusal.
+    100 "net.refused" Read NetRefused { interface: String, function: String } -> ();
+}
+
+impl Describe for Outcome {
+    fn describe(&self) -> Value {
+        Value::Text(self.to_string())
+    }
+}
+
+impl Describe for LimitKind {
+    fn describe(&self) -> Value {
+        Value::Word(self.name().to_owned())
+    }
+}

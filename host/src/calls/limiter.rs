@@ -1,0 +1,67 @@
+//! Growth of memories and tables: a question that passes the gate like any other.
+
+use reel_abi::limits::LimitKind;
+use reel_abi::types::Growth;
+use reel_abi::vocabulary::MemoryGrow;
+use wasmtime::ResourceLimiter;
+
+use super::session::Session;
+use crate::gate::Halt;
+
+/// Bytes of all memories of a guest together, and what was last granted.
+#[derive(Debug, Default)]
+pub struct Growths {
+    memory: u64,
+    /// Whether the last growth was granted, so that a failure behind it is the host's.
+    granted: bool,
+}
+
+impl Session {
+    fn grow(&mut self, what: Growth, current: usize, desired: usize, maximum: Option<usize>) -> Result<bool, Halt> {
+        let limits = self.gate.limits();
+        let (kind, limit) = match what {
+            Growth::Memory => (LimitKind::Memory, limits.memory_bytes),
+            Growth::Table => (LimitKind::Table, limits.table_elements),
+        };
+        let total = match what {
+            Growth::Memory => self.growths.memory.saturating_sub(current as u64).saturating_add(desired as u64),
+            Growth::Table => desired as u64,
+        };
+        let declared = maximum.is_none_or(|maximum| desired <= maximum);
+        let call = MemoryGrow { what, current: current as u64, desired: desired as u64 };
+        let allowed = self.gate.pass(call, |_, _| Ok(declared && total <= limit))?;
+        if !allowed && declared {
+            return Err(Halt::Limit { kind, limit });
+        }
+        if allowed && what == Growth::Memory {
+            self.growths.memory = total;
+        }
+        self.growths.granted = allowed;
+        Ok(allowed)
+    }
+
+    fn growth_failed(&self, error: &wasmtime::Error) -> wasmtime::Result<()> {
+        if self.growths.granted {
+            return Err(Halt::Host(format!("the host refused memory that the guest may have: {error}")).into());
+        }
+        Ok(())
+    }
+}
+
+impl ResourceLimiter for Session {
+    fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+        Ok(self.grow(Growth::Memory, current, desired, maximum)?)
+    }
+
+    fn memory_grow_failed(&mut self, error: wasmtime::Error) -> wasmtime::Result<()> {
+        self.growth_failed(&error)
+    }
+
+    fn table_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+        Ok(self.grow(Growth::Table, current, desired, maximum)?)
+    }
+
+    fn table_grow_failed(&mut self, error: wasmtime::Error) -> wasmtime::Result<()> {
+        self.growth_failed(&error)
+    }
+}

@@ -1,0 +1,19 @@
+//! WASI translated into Reel's vocabulary: one file per interface, named as in `wit/`.
+//!
+//! Each function does the same: turn the arguments into a request, pass it through the gate, turn the reply into what the interface wants. No
+//! function touches the world or the space but inside of a pass; a test reads these files and holds them to that.
+
+pub mod bindings;
+mod cli;
+mod clocks;
+mod filesystem;
+mod filesystem_types;
+mod handles;
+mod io;
+mod limiter;
+mod poll;
+mod random;
+pub mod refused;
+pub mod session;
+mod stdio;
+mod streams;

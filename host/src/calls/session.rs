@@ -1,0 +1,168 @@
+//! The host's side of one running guest: what its handles name, and the parts that its calls work on.
+
+use reel_abi::types::{DescriptorFlags, FsCode, NodeKind, StreamFault};
+use reel_store::Store;
+
+use super::handles::Handles;
+use super::limiter::Growths;
+use crate::gate::{Gate, Halt};
+use crate::port::{Entropy, Input, Output};
+use crate::txn::files::{Files, Place};
+
+/// All that belongs to one running guest.
+pub struct Session {
+    /// The one door.
+    pub gate: Gate,
+    /// Its file trees.
+    pub files: Files,
+    /// What its handles name.
+    pub handles: Handles,
+    /// Arguments and environment.
+    pub setup: Setup,
+    /// Standard streams.
+    pub console: Console,
+    /// Chance; absent in a replay.
+    pub entropy: Option<Box<dyn Entropy>>,
+    /// Where large observed bytes are kept.
+    pub store: Store,
+    /// Its memories and tables.
+    pub growths: Growths,
+}
+
+/// What a guest is told about itself.
+#[derive(Debug, Clone, Default)]
+pub struct Setup {
+    /// `argv`, the program's name first.
+    pub args: Vec<String>,
+    /// Environment variables.
+    pub env: Vec<(String, String)>,
+    /// Guest paths of the trees; nothing for a tree that is not handed out.
+    pub preopens: Vec<Option<String>>,
+}
+
+/// Standard streams. Absent ends are those of a replay: nothing can be read, and what is written is not shown.
+#[derive(Default)]
+pub struct Console {
+    /// Standard input.
+    pub stdin: Option<Box<dyn Input>>,
+    /// Standard output.
+    pub stdout: Option<Box<dyn Output>>,
+    /// Standard error.
+    pub stderr: Option<Box<dyn Output>>,
+    /// Show output also when the reply comes from the log.
+    pub echo: bool,
+}
+
+impl Session {
+    /// A session at its begin.
+    pub fn new(
+        gate: Gate,
+        files: Files,
+        setup: Setup,
+        console: Console,
+        entropy: Option<Box<dyn Entropy>>,
+        store: Store,
+    ) -> Self {
+        let handles = Handles::new(gate.limits().open_handles);
+        let growths = Growths::default();
+        Self { gate, files, handles, setup, console, entropy, store, growths }
+    }
+}
+
+/// An open file or directory.
+#[derive(Debug, Clone, Copy)]
+pub struct Descriptor {
+    /// Where it is.
+    pub place: Place,
+    /// What it is.
+    pub kind: NodeKind,
+    /// What it may be used for.
+    pub flags: DescriptorFlags,
+}
+
+/// A listing that is being read.
+#[derive(Debug)]
+pub struct DirectoryStream {
+    /// What is left of it.
+    pub names: std::vec::IntoIter<(String, NodeKind)>,
+}
+
+/// A stream to read from.
+#[derive(Debug, Clone, Copy)]
+pub enum InputStream {
+    /// Standard input.
+    Stdin,
+    /// A file, at an offset.
+    File {
+        /// The file.
+        place: Place,
+        /// Next byte.
+        offset: u64,
+    },
+}
+
+/// A stream to write to.
+#[derive(Debug, Clone, Copy)]
+pub enum OutputStream {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+    /// A file, at an offset or at its end.
+    File {
+        /// The file.
+        place: Place,
+        /// Next byte; nothing to append.
+        offset: Option<u64>,
+    },
+}
+
+/// What can be waited for.
+#[derive(Debug, Clone, Copy)]
+pub enum Pollable {
+    /// Always ready.
+    Ready,
+    /// Standard input has bytes or has ended.
+    Stdin,
+    /// The guest's monotonic clock has reached this.
+    Timer {
+        /// Nanoseconds.
+        deadline: u64,
+    },
+}
+
+/// The error behind a failed stream operation.
+#[derive(Debug, Clone, Copy)]
+pub struct ErrorText {
+    /// The code.
+    pub code: FsCode,
+}
+
+/// A terminal that a person types at.
+#[derive(Debug)]
+pub struct TerminalInput;
+
+/// A terminal that a person reads at.
+#[derive(Debug)]
+pub struct TerminalOutput;
+
+/// What a stream operation can fail with: the guest is told, or stopped.
+#[derive(Debug)]
+pub enum StreamError {
+    /// The guest is told.
+    Fault(StreamFault),
+    /// The guest is stopped.
+    Halt(Halt),
+}
+
+impl From<Halt> for StreamError {
+    fn from(halt: Halt) -> Self {
+        Self::Halt(halt)
+    }
+}
+
+impl From<StreamFault> for StreamError {
+    fn from(fault: StreamFault) -> Self {
+        Self::Fault(fault)
+    }
+}

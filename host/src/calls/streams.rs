@@ -1,0 +1,276 @@
+//! `wasi:io/streams`: the same functions over standard streams and files.
+
+use reel_abi::types::{Resource as Kind, Stdio, StreamFault};
+use reel_abi::vocabulary::{
+    FsStreamFlush, FsStreamRead, FsStreamWrite, FsStreamZeroes, StreamCheckWrite, StreamSkip, StreamSplice,
+    StreamSubscribe,
+};
+use wasmtime::component::Resource;
+
+use super::bindings::wasi::io::streams;
+use super::handles::{number, own};
+use super::session::{InputStream, OutputStream, Pollable, Session, StreamError};
+use crate::gate::Halt;
+use crate::txn::fault::split;
+
+/// Most bytes that one read gives.
+const READ_BYTES: u64 = 1 << 20;
+
+/// How many bytes a file's stream takes at a time.
+const FILE_PERMIT: u64 = 1 << 20;
+
+/// How many bytes standard output and error take at a time.
+const TALK_PERMIT: u64 = 64 << 10;
+
+/// Most bytes of the `blocking-write-and-flush` family, by the specification.
+const BLOCKING_WRITE_BYTES: u64 = 4096;
+
+type StreamResult<T> = Result<T, StreamError>;
+
+impl Session {
+    /// Bytes of a file's stream, which moves on.
+    fn read_file(&mut self, stream: &Resource<InputStream>, len: u64) -> StreamResult<Vec<u8>> {
+        let (files, handles) = (&mut self.files, &mut self.handles);
+        let call = FsStreamRead { stream: number(stream), len };
+        let mut taken = Vec::new();
+        self.gate.pass(call, |gate, _| {
+            let InputStream::File { place, offset } = *handles.get(stream)? else {
+                return Ok(Err(StreamFault::Closed));
+            };
+            let (bytes, _) = match split(files.read(gate, place, offset, len.min(READ_BYTES) as usize))? {
+                Ok(read) => read,
+                Err(code) => return Ok(Err(StreamFault::Failed { code })),
+            };
+            if bytes.is_empty() && len > 0 {
+                return Ok(Err(StreamFault::Closed));
+            }
+            *handles.get_mut(stream)? = InputStream::File { place, offset: offset + bytes.len() as u64 };
+            let payload = gate.payload(&bytes);
+            taken = bytes;
+            Ok(Ok(payload))
+        })??;
+        Ok(taken)
+    }
+
+    /// Discards what [`Session::take_input`] gives.
+    fn skip_input(&mut self, stream: &Resource<InputStream>, len: u64, blocking: bool) -> StreamResult<u64> {
+        let call = StreamSkip { stream: number(stream), len, blocking };
+        self.nested(call, |session| Ok(session.take_input(stream, len)?.map(|bytes| bytes.len() as u64)))
+    }
+
+    /// What of a stream is there now.
+    fn take_input(&mut self, stream: &Resource<InputStream>, len: u64) -> Result<Result<Vec<u8>, StreamFault>, Halt> {
+        match *self.handles.get(stream)? {
+            InputStream::Stdin => self.take_stdin(number(stream), len),
+            InputStream::File { .. } => match self.read_file(stream, len) {
+                Ok(bytes) => Ok(Ok(bytes)),
+                Err(StreamError::Fault(fault)) => Ok(Err(fault)),
+                Err(StreamError::Halt(halt)) => Err(halt),
+            },
+        }
+    }
+
+    fn write_output(&mut self, stream: &Resource<OutputStream>, bytes: Vec<u8>) -> StreamResult<()> {
+        let which = match *self.handles.get(stream)? {
+            OutputStream::Stdout => Stdio::Stdout,
+            OutputStream::Stderr => Stdio::Stderr,
+            OutputStream::File { .. } => return self.write_file(stream, &bytes),
+        };
+        Ok(self.talk(which, bytes)??)
+    }
+
+    fn write_file(&mut self, stream: &Resource<OutputStream>, bytes: &[u8]) -> StreamResult<()> {
+        let (files, handles) = (&mut self.files, &mut self.handles);
+        let call = FsStreamWrite { stream: number(stream), bytes: self.gate.payload(bytes) };
+        Ok(self.gate.pass(call, |gate, _| {
+            let OutputStream::File { place, offset } = *handles.get(stream)? else {
+                return Ok(Err(StreamFault::Closed));
+            };
+            let written = match offset {
+                Some(offset) => files.write(gate, place, offset, bytes),
+                None => files.append(gate, place, bytes),
+            };
+            if let Err(code) = split(written)? {
+                return Ok(Err(StreamFault::Failed { code }));
+            }
+            let offset = offset.map(|offset| offset + bytes.len() as u64);
+            *handles.get_mut(stream)? = OutputStream::File { place, offset };
+            Ok(Ok(()))
+        })??)
+    }
+
+    fn flush_output(&mut self, stream: &Resource<OutputStream>) -> StreamResult<()> {
+        let which = match *self.handles.get(stream)? {
+            OutputStream::Stdout => Stdio::Stdout,
+            OutputStream::Stderr => Stdio::Stderr,
+            OutputStream::File { .. } => {
+                let call = FsStreamFlush { stream: number(stream) };
+                return Ok(self.gate.pass(call, |_, _| Ok(Ok(())))??);
+            }
+        };
+        Ok(self.flush_talk(which)??)
+    }
+
+    fn permit(&self, stream: &Resource<OutputStream>) -> Result<u64, Halt> {
+        Ok(match self.handles.get(stream)? {
+            OutputStream::File { .. } => FILE_PERMIT,
+            OutputStream::Stdout | OutputStream::Stderr => TALK_PERMIT,
+        })
+    }
+
+    /// A write beyond what was permitted is a trap, by the specification.
+    fn refuse_over(&self, len: u64, permit: u64) -> Result<(), Halt> {
+        if len > permit {
+            return Err(Halt::Trap(format!("a write of {len} bytes where {permit} are permitted")));
+        }
+        Ok(())
+    }
+
+    fn splice_now(
+        &mut self,
+        to: &Resource<OutputStream>,
+        from: &Resource<InputStream>,
+        len: u64,
+        blocking: bool,
+    ) -> StreamResult<u64> {
+        let len = len.min(self.permit(to)?);
+        let call = StreamSplice { from: number(from), to: number(to), len, blocking };
+        self.nested(call, |session| {
+            let bytes = match session.take_input(from, len)? {
+                Ok(bytes) => bytes,
+                Err(fault) => return Ok(Err(fault)),
+            };
+            let count = bytes.len() as u64;
+            match session.write_output(to, bytes) {
+                Ok(()) => Ok(Ok(count)),
+                Err(StreamError::Fault(fault)) => Ok(Err(fault)),
+                Err(StreamError::Halt(halt)) => Err(halt),
+            }
+        })
+    }
+
+    /// Passes a call that is made of other calls: they come first in the log, then this one with what came of them.
+    fn nested<C>(
+        &mut self,
+        call: C,
+        act: impl FnOnce(&mut Self) -> Result<Result<u64, StreamFault>, Halt>,
+    ) -> StreamResult<u64>
+    where
+        C: reel_abi::vocabulary::Call<Reply = Result<u64, StreamFault>>,
+    {
+        let reply = act(self)?;
+        Ok(self.gate.pass(call, |_, _| Ok(reply))??)
+    }
+}
+
+impl streams::HostInputStream for Session {
+    fn read(&mut self, stream: Resource<InputStream>, len: u64) -> StreamResult<Vec<u8>> {
+        match *self.handles.get(&stream)? {
+            InputStream::Stdin => Ok(self.take_stdin(number(&stream), len)??),
+            InputStream::File { .. } => self.read_file(&stream, len),
+        }
+    }
+
+    async fn blocking_read(&mut self, stream: Resource<InputStream>, len: u64) -> StreamResult<Vec<u8>> {
+        match *self.handles.get(&stream)? {
+            InputStream::Stdin => Ok(self.read_stdin(number(&stream), len, true).await??),
+            InputStream::File { .. } => self.read_file(&stream, len),
+        }
+    }
+
+    fn skip(&mut self, stream: Resource<InputStream>, len: u64) -> StreamResult<u64> {
+        self.skip_input(&stream, len, false)
+    }
+
+    async fn blocking_skip(&mut self, stream: Resource<InputStream>, len: u64) -> StreamResult<u64> {
+        if let InputStream::Stdin = *self.handles.get(&stream)? {
+            self.await_stdin().await;
+        }
+        self.skip_input(&stream, len, true)
+    }
+
+    fn subscribe(&mut self, stream: Resource<InputStream>) -> wasmtime::Result<Resource<Pollable>> {
+        let pollable = match *self.handles.get(&stream)? {
+            InputStream::Stdin => Pollable::Stdin,
+            InputStream::File { .. } => Pollable::Ready,
+        };
+        let handles = &mut self.handles;
+        let call = StreamSubscribe { stream: number(&stream) };
+        Ok(own(self.gate.pass(call, |_, _| handles.push(pollable))?))
+    }
+
+    fn drop(&mut self, stream: Resource<InputStream>) -> wasmtime::Result<()> {
+        self.drop_handle(Kind::InputStream, &stream)
+    }
+}
+
+impl streams::HostOutputStream for Session {
+    fn check_write(&mut self, stream: Resource<OutputStream>) -> StreamResult<u64> {
+        let permit = self.permit(&stream)?;
+        let call = StreamCheckWrite { stream: number(&stream) };
+        Ok(self.gate.pass(call, |_, _| Ok(Ok(permit)))??)
+    }
+
+    fn write(&mut self, stream: Resource<OutputStream>, bytes: Vec<u8>) -> StreamResult<()> {
+        self.refuse_over(bytes.len() as u64, self.permit(&stream)?)?;
+        self.write_output(&stream, bytes)
+    }
+
+    fn blocking_write_and_flush(&mut self, stream: Resource<OutputStream>, bytes: Vec<u8>) -> StreamResult<()> {
+        self.refuse_over(bytes.len() as u64, BLOCKING_WRITE_BYTES)?;
+        self.write_output(&stream, bytes)?;
+        self.flush_output(&stream)
+    }
+
+    fn flush(&mut self, stream: Resource<OutputStream>) -> StreamResult<()> {
+        self.flush_output(&stream)
+    }
+
+    fn blocking_flush(&mut self, stream: Resource<OutputStream>) -> StreamResult<()> {
+        self.flush_output(&stream)
+    }
+
+    fn subscribe(&mut self, stream: Resource<OutputStream>) -> wasmtime::Result<Resource<Pollable>> {
+        self.handles.get(&stream)?;
+        let handles = &mut self.handles;
+        let call = StreamSubscribe { stream: number(&stream) };
+        Ok(own(self.gate.pass(call, |_, _| handles.push(Pollable::Ready))?))
+    }
+
+    fn write_zeroes(&mut self, stream: Resource<OutputStream>, len: u64) -> StreamResult<()> {
+        self.refuse_over(len, self.permit(&stream)?)?;
+        let reply = match self.write_output(&stream, vec![0; len as usize]) {
+            Ok(()) => Ok(()),
+            Err(StreamError::Fault(fault)) => Err(fault),
+            Err(StreamError::Halt(halt)) => return Err(halt.into()),
+        };
+        let call = FsStreamZeroes { stream: number(&stream), len };
+        Ok(self.gate.pass(call, |_, _| Ok(reply))??)
+    }
+
+    fn blocking_write_zeroes_and_flush(&mut self, stream: Resource<OutputStream>, len: u64) -> StreamResult<()> {
+        self.refuse_over(len, BLOCKING_WRITE_BYTES)?;
+        self.write_zeroes(own(number(&stream)), len)?;
+        self.flush_output(&stream)
+    }
+
+    fn splice(&mut self, to: Resource<OutputStream>, from: Resource<InputStream>, len: u64) -> StreamResult<u64> {
+        self.splice_now(&to, &from, len, false)
+    }
+
+    async fn blocking_splice(
+        &mut self,
+        to: Resource<OutputStream>,
+        from: Resource<InputStream>,
+        len: u64,
+    ) -> StreamResult<u64> {
+        if let InputStream::Stdin = *self.handles.get(&from)? {
+            self.await_stdin().await;
+        }
+        self.splice_now(&to, &from, len, true)
+    }
+
+    fn drop(&mut self, stream: Resource<OutputStream>) -> wasmtime::Result<()> {
+        self.drop_handle(Kind::OutputStream, &stream)
+    }
+}

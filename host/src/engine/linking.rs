@@ -1,0 +1,87 @@
+//! The only place that fills a wasmtime linker.
+
+use wasmtime::Engine;
+use wasmtime::component::types::ComponentItem;
+use wasmtime::component::{Component, HasSelf, Linker};
+
+use crate::calls::bindings::Command;
+use crate::calls::refused;
+use crate::calls::session::Session;
+
+/// A linker with all that the component may call.
+pub fn linker(engine: &Engine, component: &Component) -> wasmtime::Result<Linker<Session>> {
+    let mut linker = Linker::new(engine);
+    Command::add_to_linker::<_, HasSelf<Session>>(&mut linker, |session| session)?;
+    refused::link(&mut linker, component, engine)?;
+    Ok(linker)
+}
+
+/// An import, and whether the host has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Import {
+    /// `package:name/interface@version`, with `#function` for a single function that is missing.
+    pub name: String,
+    /// Whether it is there.
+    pub support: Support,
+}
+
+/// What the host makes of an import.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Support {
+    /// It is there.
+    Provided,
+    /// It is linked, but every call is answered with "not granted".
+    NotGranted,
+    /// It is missing: the component cannot run.
+    Missing,
+}
+
+/// All imports of a component, each with what the host makes of it.
+pub fn imports(engine: &Engine, component: &Component) -> wasmtime::Result<Vec<Import>> {
+    let mut all = Vec::new();
+    for (name, item) in component.component_type().imports(engine) {
+        let support = match item.ty {
+            _ if refused::is_refused(name) => Support::NotGranted,
+            ComponentItem::ComponentInstance(_) if is_provided(name) => Support::Provided,
+            // An instance with nothing but types in it needs nothing of the host.
+            ComponentItem::ComponentInstance(instance)
+                if instance.exports(engine).all(|(_, item)| matches!(item.ty, ComponentItem::Type(_))) =>
+            {
+                Support::Provided
+            }
+            ComponentItem::Type(_) => Support::Provided,
+            _ => Support::Missing,
+        };
+        all.push(Import { name: name.to_owned(), support });
+    }
+    Ok(all)
+}
+
+/// Interfaces of the host, without their versions; any 0.2.x is served.
+const PROVIDED: [&str; 20] = [
+    "wasi:cli/environment",
+    "wasi:cli/exit",
+    "wasi:cli/stderr",
+    "wasi:cli/stdin",
+    "wasi:cli/stdout",
+    "wasi:cli/terminal-input",
+    "wasi:cli/terminal-output",
+    "wasi:cli/terminal-stderr",
+    "wasi:cli/terminal-stdin",
+    "wasi:cli/terminal-stdout",
+    "wasi:clocks/monotonic-clock",
+    "wasi:clocks/wall-clock",
+    "wasi:filesystem/preopens",
+    "wasi:filesystem/types",
+    "wasi:io/error",
+    "wasi:io/poll",
+    "wasi:io/streams",
+    "wasi:random/insecure",
+    "wasi:random/insecure-seed",
+    "wasi:random/random",
+];
+
+fn is_provided(import: &str) -> bool {
+    let (name, version) = import.split_once('@').unwrap_or((import, "0.2.0"));
+    PROVIDED.contains(&name) && version.starts_with("0.2.")
+}

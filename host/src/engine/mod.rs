@@ -1,0 +1,9 @@
+//! The only place that configures wasmtime, compiles with it and links to it; the only `unsafe` code of Reel is in [`memory`] and [`cache`].
+//!
+//! It knows nothing of the log: what a guest may call is handed in as [`crate::calls`], and what came of a call is handed out as data.
+
+pub mod cache;
+pub mod component;
+pub mod config;
+pub mod linking;
+pub mod memory;

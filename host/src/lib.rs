@@ -1,0 +1,14 @@
+//! Reel: a host that runs WebAssembly guests as database transactions and can replay every one of them.
+//!
+//! Low to high, and arrows only point down: [`port`] (what lies outside, as traits) · [`gate`] (the one door for host calls) ·
+//! [`txn`] (what the open transaction has changed) · [`world`] (the only part with ambient authority) · [`calls`] (WASI translated
+//! into Reel's vocabulary) · [`engine`] (the only wasmtime configuration) · [`runtime`] (run, replay, resume, commit) · [`cli`].
+
+pub mod calls;
+pub mod cli;
+pub mod engine;
+pub mod gate;
+pub mod port;
+pub mod runtime;
+pub mod txn;
+pub mod world;

@@ -1,0 +1,154 @@
+//! Driving a guest from its instantiation to its end, whatever the mode of its gate.
+
+use std::future::Future;
+use std::pin::pin;
+use std::time::Duration;
+
+use reel_abi::id::Seq;
+use reel_abi::limits::LimitKind;
+use reel_abi::outcome::Outcome;
+use wasmtime::component::Component;
+use wasmtime::{Store, Trap, UpdateDeadline, WasmBacktrace};
+
+use super::engines::Engines;
+use crate::calls::bindings::Command;
+use crate::calls::session::Session;
+use crate::engine::linking::linker;
+use crate::engine::memory::GuestMemories;
+use crate::gate::Halt;
+use crate::gate::divergence::Mismatch;
+
+/// Bytes that one host call may copy out of a guest; stops a request that names all of a 4 GiB memory.
+const CALL_BYTES: usize = 128 << 20;
+
+/// How a guest stopped.
+#[derive(Debug)]
+pub enum Stop {
+    /// It ended, as a run ends.
+    Outcome(Outcome),
+    /// The replay found a difference.
+    Diverged(Box<Mismatch>),
+    /// The replay came to where the log ends without an end.
+    LogEnds(Seq),
+    /// The replay came to where it was to stop.
+    Until(Seq),
+}
+
+/// A guest that has stopped.
+pub struct Driven {
+    /// How.
+    pub stop: Stop,
+    /// What it leaves.
+    pub session: Session,
+    /// Digest of its memories, where it stopped at an instruction that a replay stops at too.
+    pub memory: Option<u64>,
+}
+
+/// Bounds on the way that no event knows of.
+pub struct Bounds<F> {
+    /// Wall-clock time for the whole run.
+    pub deadline: Option<Duration>,
+    /// Ends when the user wants the run to stop.
+    pub interrupt: F,
+}
+
+/// Instantiates the component and runs its `main`.
+pub async fn drive(
+    engines: &Engines,
+    component: &Component,
+    session: Session,
+    bounds: Bounds<impl Future<Output = ()>>,
+) -> Driven {
+    let memories = GuestMemories::default();
+    let deadline_millis = session.gate.limits().deadline_millis;
+    let stack = session.gate.limits().stack_bytes;
+    let mut store = Store::new(engines.engine(), session);
+    store.limiter(|session| session);
+    store.set_hostcall_fuel(CALL_BYTES);
+    store.set_epoch_deadline(1);
+    store.epoch_deadline_callback(|mut context| {
+        let gate = &mut context.data_mut().gate;
+        gate.flush_if_old()?;
+        if gate.log_is_cut_here()? {
+            return Err(Halt::LogEnds(Seq(gate.usage().events)).into());
+        }
+        Ok(UpdateDeadline::Yield(1))
+    });
+    let result = {
+        let mut guest = pin!(execute(engines, component, &mut store));
+        let guest = std::future::poll_fn(|context| memories.collect(|| guest.as_mut().poll(context)));
+        let late = async {
+            match bounds.deadline {
+                Some(deadline) => tokio::time::sleep(deadline).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            result = guest => result,
+            () = late => Err(Halt::Limit { kind: LimitKind::Deadline, limit: deadline_millis }.into()),
+            () = bounds.interrupt => Err(Halt::Interrupted.into()),
+        }
+    };
+    let stop = classify(result, stack);
+    let memory = match &stop {
+        Stop::Outcome(outcome) if !outcome.is_cut() => Some(memories.digest()),
+        _ => None,
+    };
+    Driven { stop, session: store.into_data(), memory }
+}
+
+async fn execute(
+    engines: &Engines,
+    component: &Component,
+    store: &mut Store<Session>,
+) -> wasmtime::Result<Result<(), ()>> {
+    let linker = linker(engines.engine(), component)?;
+    let command = Command::instantiate_async(&mut *store, component, &linker).await?;
+    command.wasi_cli_run().call_run(store).await
+}
+
+fn classify(result: wasmtime::Result<Result<(), ()>>, stack: u64) -> Stop {
+    let error = match result {
+        Ok(Ok(())) => return Stop::Outcome(Outcome::Exit { code: 0 }),
+        Ok(Err(())) => return Stop::Outcome(Outcome::Exit { code: 1 }),
+        Err(error) => error,
+    };
+    let backtrace = backtrace(&error);
+    let error = match error.downcast::<Halt>() {
+        Ok(halt) => return stopped(halt, backtrace),
+        Err(error) => error,
+    };
+    let message = match error.downcast_ref::<Trap>() {
+        Some(Trap::StackOverflow) => return Stop::Outcome(Outcome::Limit { kind: LimitKind::Stack, limit: stack }),
+        Some(trap) => trap.to_string(),
+        None => error.root_cause().to_string(),
+    };
+    Stop::Outcome(Outcome::Trap { message, backtrace })
+}
+
+fn stopped(halt: Halt, backtrace: Vec<String>) -> Stop {
+    Stop::Outcome(match halt {
+        Halt::Exit(code) => Outcome::Exit { code },
+        Halt::Limit { kind, limit } => Outcome::Limit { kind, limit },
+        Halt::Trap(message) => Outcome::Trap { message, backtrace },
+        Halt::Interrupted => Outcome::Interrupted,
+        Halt::Host(message) => Outcome::HostFailure { message },
+        Halt::Diverged(mismatch) => return Stop::Diverged(mismatch),
+        Halt::LogEnds(seq) => return Stop::LogEnds(seq),
+        Halt::Until(seq) => return Stop::Until(seq),
+    })
+}
+
+/// The guest's frames, innermost first, by name and offset.
+fn backtrace(error: &wasmtime::Error) -> Vec<String> {
+    let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() else { return Vec::new() };
+    let line = |frame: &wasmtime::FrameInfo| {
+        let name = frame.func_name().map_or_else(|| format!("function {}", frame.func_index()), str::to_owned);
+        match frame.module_offset() {
+            Some(offset) => format!("{name} (+{offset:#x})"),
+            None => name,
+        }
+    };
+    backtrace.frames().iter().take(64).map(line).collect()
+}

@@ -1,0 +1,21 @@
+//! What can be done with guests: run them as transactions, replay them, look at what they did.
+//!
+//! ```text
+//!  bytes ──prepare──> component ──drive──> outcome ──conclude──> commit or abort, outbox
+//!                                   │
+//!                                 session: gate (live | replay | resume), files, console
+//! ```
+
+pub mod drive;
+pub mod engines;
+pub mod examine;
+pub mod outbox;
+pub mod prepare;
+pub mod replay;
+pub mod run;
+mod sink;
+mod source;
+
+pub use engines::Engines;
+pub use replay::{ReplayReport, ReplayRequest, Verdict, replay};
+pub use run::{RunError, RunReport, RunRequest, Surroundings, run};

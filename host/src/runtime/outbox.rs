@@ -1,0 +1,101 @@
+//! The outbox: what leaves the machine once its commit is durable, and again after a crash, until it has arrived.
+
+use std::io::{self, Read};
+use std::path::Path;
+
+use reel_abi::id::CommitNo;
+use reel_abi::record::{Chunk, HostChange, OutboxEntry};
+use reel_store::Store;
+use thiserror::Error;
+
+use crate::port::HostDir;
+use crate::world::hostdir::GrantedDir;
+
+/// Why a commit's effects have not all arrived. They stay in the outbox.
+#[derive(Debug, Error)]
+#[error(
+    "the writes of commit {commit} to {host} are durable but could not be carried out: {reason}; the next `reel run` tries again"
+)]
+pub struct DeliveryError {
+    /// The commit.
+    pub commit: CommitNo,
+    /// The host directory.
+    pub host: String,
+    /// What the operating system said.
+    pub reason: String,
+}
+
+/// Carries out the entries of a commit and says so in the log.
+pub fn deliver(store: &Store, commit: CommitNo, entries: &[OutboxEntry]) -> Result<(), DeliveryError> {
+    for entry in entries {
+        let failed = |reason: String| DeliveryError { commit, host: entry.dir.host.clone(), reason };
+        let dir = GrantedDir::open(Path::new(&entry.dir.host)).map_err(|e| failed(e.to_string()))?;
+        for change in &entry.changes {
+            let mut content = Chunks::of(store, change);
+            dir.apply(change, &mut content).map_err(|e| failed(format!("{}: {e}", path(change))))?;
+        }
+    }
+    let failed = |reason: String| DeliveryError { commit, host: "the log".into(), reason };
+    store.delivered(commit).map_err(|e| failed(e.to_string()))
+}
+
+/// Carries out what an earlier process could not. Gives what still cannot be.
+pub fn deliver_rest(store: &Store) -> Result<Vec<DeliveryError>, reel_store::ReadError> {
+    let rest = store.undelivered()?;
+    Ok(rest.into_iter().filter_map(|(commit, entries)| deliver(store, commit, &entries).err()).collect())
+}
+
+fn path(change: &HostChange) -> &str {
+    match change {
+        HostChange::Absent { path }
+        | HostChange::Directory { path }
+        | HostChange::File { path, .. }
+        | HostChange::Symlink { path, .. } => path,
+    }
+}
+
+/// Reads the content of a change.
+struct Chunks<'a> {
+    store: &'a Store,
+    left: std::slice::Iter<'a, Chunk>,
+    now: Vec<u8>,
+    at: usize,
+    zeros: u64,
+}
+
+impl<'a> Chunks<'a> {
+    fn of(store: &'a Store, change: &'a HostChange) -> Self {
+        let chunks: &[Chunk] = if let HostChange::File { chunks, .. } = change { chunks } else { &[] };
+        Self { store, left: chunks.iter(), now: Vec::new(), at: 0, zeros: 0 }
+    }
+}
+
+impl Read for Chunks<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let count = buffer.len().min(self.now.len() - self.at);
+            if count > 0 {
+                buffer[..count].copy_from_slice(&self.now[self.at..self.at + count]);
+                self.at += count;
+                return Ok(count);
+            }
+            let count = (buffer.len() as u64).min(self.zeros) as usize;
+            if count > 0 {
+                buffer[..count].fill(0);
+                self.zeros -= count as u64;
+                return Ok(count);
+            }
+            match self.left.next() {
+                None => return Ok(0),
+                Some(Chunk::Zero { len }) => self.zeros = *len,
+                Some(Chunk::Inline { bytes }) => (self.now, self.at) = (bytes.0.clone(), 0),
+                Some(Chunk::Blob { digest, len }) => {
+                    let blob = self.store.blobs().get(digest).map_err(io::Error::other)?;
+                    let mut blob = blob.ok_or_else(|| io::Error::other(format!("blob {digest} is missing")))?;
+                    blob.truncate(*len as usize);
+                    (self.now, self.at) = (blob, 0);
+                }
+            }
+        }
+    }
+}

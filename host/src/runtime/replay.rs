@@ -1,0 +1,220 @@
+//! Replaying a run from the log alone, and resuming one that was cut off.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use reel_abi::event::decode;
+use reel_abi::id::{Digest, RunId, Seq};
+use reel_abi::outcome::{Outcome, RunBegin};
+use reel_abi::vocabulary::{EventView, RunBegins, RunEnds};
+use reel_store::{Head, ReadError, RunRecord, Store};
+use thiserror::Error;
+
+use super::drive::{Bounds, Driven, Stop, drive};
+use super::engines::Engines;
+use super::prepare::{PrepareError, kept, ready};
+use super::run::{GateOptions, Live, RunError, RunReport, Surroundings, execute, session, session_of};
+use super::sink::LogSink;
+use super::source::LoggedFrames;
+use crate::calls::session::Console;
+use crate::engine::config::description;
+use crate::gate::cursor::Cursor;
+use crate::gate::divergence::{Divergence, Hint, Mismatch};
+use crate::gate::recorder::Recorder;
+use crate::gate::{Halt, Mode};
+use crate::port::Clock;
+
+/// Events shown on each side of a divergence.
+const NEIGHBOURS: u64 = 5;
+
+/// What is to be replayed.
+#[derive(Debug, Clone)]
+pub struct ReplayRequest {
+    /// The run.
+    pub run: RunId,
+    /// Stop before this event.
+    pub until: Option<Seq>,
+    /// Another binary to put in the recorded one's place.
+    pub with: Option<Vec<u8>>,
+    /// Keep the bytes of the last payload.
+    pub keep_payload: bool,
+}
+
+/// What came of a replay.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Verdict {
+    /// The same to the end, the outcome and the memory included.
+    Same,
+    /// The same as far as the log goes: the run was cut off there (deadline, interrupt, crash), at no particular instruction.
+    SameToCut(Seq),
+    /// The same up to where it was to stop.
+    Reached(Seq),
+    /// Different.
+    Diverged(Box<Divergence>),
+}
+
+/// A replay that is over.
+#[derive(Debug, Clone)]
+pub struct ReplayReport {
+    /// The run as it is in the log.
+    pub record: RunRecord,
+    /// What came of it.
+    pub verdict: Verdict,
+    /// Events that were compared.
+    pub events: u64,
+    /// The outcome that the log has, if the run has ended.
+    pub outcome: Option<Outcome>,
+    /// The last payload that became part of an event, if it was to be kept.
+    pub payload: Option<(Seq, Vec<u8>)>,
+}
+
+/// Why a run cannot be replayed.
+#[derive(Debug, Error)]
+pub enum ReplayError {
+    /// There is no such run.
+    #[error("there is no run {0} in this database")]
+    NoSuchRun(RunId),
+    /// The event is not in the log.
+    #[error("run {run} has {events} events, there is no {seq}")]
+    NoSuchEvent {
+        /// The run.
+        run: RunId,
+        /// How many events it has.
+        events: u64,
+        /// What was asked for.
+        seq: Seq,
+    },
+    /// The component cannot run here.
+    #[error(transparent)]
+    Prepare(#[from] PrepareError),
+    /// The database cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The replay could not go on.
+    #[error("the replay could not go on: {0}")]
+    Failed(String),
+    /// The run has an end, so that there is nothing to resume.
+    #[error("run {0} is over; only a run that was cut off by a crash can be resumed")]
+    Over(RunId),
+    /// The resumed run could not be concluded.
+    #[error(transparent)]
+    Run(#[from] RunError),
+}
+
+/// Executes a run again from the log, touching nothing real.
+pub async fn replay(
+    store: &Store,
+    engines: &Engines,
+    request: ReplayRequest,
+    clock: Arc<dyn Clock>,
+    console: Console,
+    on_compile: &dyn Fn(),
+) -> Result<ReplayReport, ReplayError> {
+    let run = request.run;
+    let record = store.run(run)?.ok_or(ReplayError::NoSuchRun(run))?;
+    let begin = &record.begin;
+    let component = match &request.with {
+        Some(bytes) => ready(store, engines, Digest::of(bytes), bytes, on_compile)?,
+        None => ready(store, engines, begin.component, &kept(store, begin.component, begin.content)?, on_compile)?,
+    };
+    let mode = Mode::Replay(Cursor::new(Box::new(LoggedFrames::new(store, run)?)));
+    let options = GateOptions { until: request.until, keep_payload: request.keep_payload };
+    let dirs = begin.dirs.iter().map(|_| None).collect();
+    let mut session = session_of(store, run, begin, mode, clock, None, console, dirs, &options)?;
+    let stop = match session.gate.pass(RunBegins {}, |_, _| Ok(())) {
+        Err(halt) => halted(halt)?,
+        Ok(()) => {
+            let bounds = Bounds { deadline: None, interrupt: std::future::pending() };
+            let Driven { stop, session: driven, memory } = drive(engines, &component, session, bounds).await;
+            session = driven;
+            match stop {
+                Stop::Outcome(Outcome::HostFailure { message }) => return Err(ReplayError::Failed(message)),
+                Stop::Outcome(outcome) => match session.gate.finish(RunEnds { outcome: outcome.clone(), memory }) {
+                    Ok(()) => Stop::Outcome(outcome),
+                    Err(halt) => halted(halt)?,
+                },
+                stop => stop,
+            }
+        }
+    };
+    let events = session.gate.usage().events;
+    let verdict = match stop {
+        Stop::Outcome(_) => Verdict::Same,
+        Stop::LogEnds(seq) => Verdict::SameToCut(seq),
+        Stop::Until(seq) => Verdict::Reached(seq),
+        Stop::Diverged(mismatch) => {
+            Verdict::Diverged(Box::new(explain(store, begin, *mismatch, run, request.with.is_some())?))
+        }
+    };
+    let outcome = record.end.as_ref().map(|end| end.outcome.clone());
+    Ok(ReplayReport { verdict, events, outcome, payload: session.gate.take_payload(), record })
+}
+
+fn halted(halt: Halt) -> Result<Stop, ReplayError> {
+    match halt {
+        Halt::Diverged(mismatch) => Ok(Stop::Diverged(mismatch)),
+        Halt::LogEnds(seq) => Ok(Stop::LogEnds(seq)),
+        Halt::Until(seq) => Ok(Stop::Until(seq)),
+        other => Err(ReplayError::Failed(other.to_string())),
+    }
+}
+
+/// Adds what surrounds a mismatch, and its likely cause.
+fn explain(
+    store: &Store,
+    begin: &RunBegin,
+    mismatch: Mismatch,
+    run: RunId,
+    other: bool,
+) -> Result<Divergence, ReadError> {
+    let at = mismatch.seq.0;
+    let before = events(store, run, Seq(at.saturating_sub(NEIGHBOURS)), at.min(NEIGHBOURS))?;
+    let after = events(store, run, Seq(at + 1), NEIGHBOURS)?;
+    let hint = match (other, begin.engine == description()) {
+        (true, _) => Hint::OtherComponent,
+        (false, false) => Hint::OtherEngine,
+        (false, true) => Hint::ChangedLog,
+    };
+    Ok(Divergence { mismatch, before, after, hint })
+}
+
+/// Up to `count` events of a run from `first` on.
+pub fn events(store: &Store, run: RunId, first: Seq, count: u64) -> Result<Vec<(Seq, EventView)>, ReadError> {
+    let mut found = Vec::new();
+    for at in store.frames(run, first)? {
+        if at.first.0 >= first.0 + count {
+            break;
+        }
+        let frame = store.frame(&at)?;
+        let Ok(raw) = frame.unpack() else { break };
+        let Ok(decoded) = decode(&frame, &raw) else { break };
+        found.extend(decoded.into_iter().filter(|(seq, _)| (first.0..first.0 + count).contains(&seq.0)));
+    }
+    Ok(found)
+}
+
+/// Goes on with a run that was cut off by a crash: replays to the end of its log, then lives on and commits.
+pub async fn resume(
+    store: &Store,
+    engines: &Engines,
+    run: RunId,
+    surroundings: Surroundings,
+    interrupt: impl Future<Output = ()>,
+    on_compile: &dyn Fn(),
+) -> Result<RunReport, ReplayError> {
+    let record = store.run(run)?.ok_or(ReplayError::NoSuchRun(run))?;
+    if record.end.is_some() {
+        return Err(ReplayError::Over(run));
+    }
+    let begin = record.begin;
+    let bytes = kept(store, begin.component, begin.content)?;
+    let component = ready(store, engines, begin.component, &bytes, on_compile)?;
+    let logged = store.frames(run, Seq(0))?.last().map_or(Seq(0), |at| at.next());
+    let sink = LogSink::new(store.clone(), run, None);
+    let recorder = Recorder::new(logged, Box::new(sink.clone()));
+    let mode = Mode::Resume(Cursor::new(Box::new(LoggedFrames::new(store, run)?)), Some(recorder));
+    let clock = Arc::clone(&surroundings.clock);
+    let base = Head { segment: begin.segment, version: begin.version };
+    let session = session(store, run, &begin, mode, surroundings, &GateOptions::default())?;
+    Ok(execute(store, engines, &component, Live { run, begin, base, sink, clock, session }, interrupt).await?)
+}

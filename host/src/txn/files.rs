@@ -1,0 +1,140 @@
+//! File operations on places: what `wasi:filesystem` asks for, on the trees of a run.
+
+use reel_abi::types::{FsCode, NewTime, NodeKind, Stat, WallReading};
+use reel_store::Store;
+
+use super::fault::FileResult;
+use super::tree::Tree;
+use crate::gate::Gate;
+
+/// Stands for a time that nanoseconds since 1970 cannot express; setting it is refused.
+pub const UNFIT: WallReading = WallReading(u64::MAX);
+
+/// A node in one of the trees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// Which tree: 0 is the space, 1 and up are the grants in order.
+    pub tree: usize,
+    /// Which node in it.
+    pub node: u64,
+}
+
+/// All file trees of a run.
+pub struct Files {
+    pub(super) store: Store,
+    pub(super) trees: Vec<Tree>,
+    /// Nodes of the space (and those made under grants), once it was asked for.
+    pub(super) census: Option<u64>,
+}
+
+impl Files {
+    /// The trees: that of the space first, then one for each granted directory.
+    pub fn new(store: Store, trees: Vec<Tree>) -> Self {
+        Self { store, trees, census: None }
+    }
+
+    /// The roots, in the order of the trees.
+    pub fn roots(&self) -> impl Iterator<Item = Place> + Clone + use<> {
+        (0..self.trees.len()).map(|tree| Place { tree, node: super::tree::root() })
+    }
+
+    /// Whether changes of the place's tree are refused.
+    pub fn is_read_only(&self, place: Place) -> bool {
+        self.trees[place.tree].read_only
+    }
+
+    /// What a place is.
+    pub fn kind(&mut self, gate: &mut Gate, place: Place) -> FileResult<NodeKind> {
+        Ok(self.trees[place.tree].node(gate, place.node)?.kind)
+    }
+
+    /// Size, times and links of a place.
+    pub fn stat(&mut self, gate: &mut Gate, place: Place) -> FileResult<Stat> {
+        Ok(self.trees[place.tree].node(gate, place.node)?.stat())
+    }
+
+    /// Bytes of a file, and whether its end was reached.
+    pub fn read(&mut self, gate: &mut Gate, place: Place, offset: u64, len: usize) -> FileResult<(Vec<u8>, bool)> {
+        let tree = &mut self.trees[place.tree];
+        if tree.node(gate, place.node)?.kind == NodeKind::Directory {
+            return Err(FsCode::IsDirectory.into());
+        }
+        let bytes = tree.read(gate, &self.store, place.node, offset, len)?;
+        let size = tree.node(gate, place.node)?.size;
+        let ended = offset.saturating_add(bytes.len() as u64) >= size;
+        Ok((bytes, ended))
+    }
+
+    /// Writes bytes into a file.
+    pub fn write(&mut self, gate: &mut Gate, place: Place, offset: u64, bytes: &[u8]) -> FileResult<()> {
+        gate.count_written(bytes.len() as u64)?;
+        let now = gate.file_time()?;
+        self.trees[place.tree].write(gate, &self.store, place.node, offset, bytes, now)
+    }
+
+    /// Writes bytes at a file's end, wherever it is now.
+    pub fn append(&mut self, gate: &mut Gate, place: Place, bytes: &[u8]) -> FileResult<()> {
+        let end = self.len(gate, place)?;
+        self.write(gate, place, end, bytes)
+    }
+
+    /// Bytes of a file.
+    pub fn len(&mut self, gate: &mut Gate, place: Place) -> FileResult<u64> {
+        let tree = &mut self.trees[place.tree];
+        tree.pin(gate, &self.store, place.node)?;
+        Ok(tree.node(gate, place.node)?.size)
+    }
+
+    /// Cuts or lengthens a file.
+    pub fn set_size(&mut self, gate: &mut Gate, place: Place, size: u64) -> FileResult<()> {
+        let now = gate.file_time()?;
+        self.trees[place.tree].set_size(gate, &self.store, place.node, size, now)
+    }
+
+    /// Sets the times of a place.
+    pub fn set_times(
+        &mut self,
+        gate: &mut Gate,
+        place: Place,
+        accessed: &NewTime,
+        modified: &NewTime,
+    ) -> FileResult<()> {
+        self.refuse_if_read_only(place)?;
+        if [accessed, modified].contains(&&NewTime::At { time: UNFIT }) {
+            return Err(FsCode::Overflow.into());
+        }
+        let now = gate.file_time()?;
+        self.trees[place.tree].pin(gate, &self.store, place.node)?;
+        let node = self.trees[place.tree].node_mut(gate, place.node)?;
+        if let Some(time) = pick(accessed, now) {
+            node.accessed = time;
+        }
+        if let Some(time) = pick(modified, now) {
+            node.modified = time;
+        }
+        node.changed = now;
+        Ok(())
+    }
+
+    /// The names in a directory, with what they are.
+    pub fn list(&mut self, gate: &mut Gate, place: Place) -> FileResult<Vec<(String, NodeKind)>> {
+        let tree = &mut self.trees[place.tree];
+        if tree.node(gate, place.node)?.kind != NodeKind::Directory {
+            return Err(FsCode::NotDirectory.into());
+        }
+        let names = tree.list(gate, place.node)?;
+        Ok(names.into_iter().map(|(name, entry)| (name, entry.kind)).collect())
+    }
+
+    pub(super) fn refuse_if_read_only(&self, place: Place) -> FileResult<()> {
+        if self.is_read_only(place) { Err(FsCode::NotPermitted.into()) } else { Ok(()) }
+    }
+}
+
+fn pick(time: &NewTime, now: WallReading) -> Option<WallReading> {
+    match time {
+        NewTime::Keep => None,
+        NewTime::Now => Some(now),
+        NewTime::At { time } => Some(*time),
+    }
+}

@@ -1,0 +1,143 @@
+//! The standard streams of this process.
+
+use std::io::{self, IsTerminal, Read, Write};
+
+use tokio::sync::mpsc;
+
+use crate::port::{Input, Output, Waiting};
+
+/// Bytes fetched from standard input at a time.
+const CHUNK_BYTES: usize = 64 << 10;
+
+/// Standard input, fetched by a thread of its own on demand, so that nothing is taken that no guest asked for.
+pub struct HostInput {
+    wanted: Option<std::sync::mpsc::Sender<()>>,
+    given: mpsc::Receiver<io::Result<Vec<u8>>>,
+    asked: bool,
+    buffer: Vec<u8>,
+    state: State,
+}
+
+enum State {
+    Open,
+    Ended,
+    Failed(io::ErrorKind),
+}
+
+impl HostInput {
+    /// Standard input of this process.
+    pub fn new() -> Self {
+        let (wanted, wishes) = std::sync::mpsc::channel::<()>();
+        let (gives, given) = mpsc::channel(1);
+        std::thread::spawn(move || {
+            while wishes.recv().is_ok() {
+                let mut chunk = vec![0; CHUNK_BYTES];
+                let read = io::stdin().read(&mut chunk).map(|count| {
+                    chunk.truncate(count);
+                    chunk
+                });
+                if gives.blocking_send(read).is_err() {
+                    return;
+                }
+            }
+        });
+        Self { wanted: Some(wanted), given, asked: false, buffer: Vec::new(), state: State::Open }
+    }
+
+    fn ask(&mut self) {
+        if !self.asked && self.buffer.is_empty() && matches!(self.state, State::Open) {
+            self.asked = self.wanted.as_ref().is_some_and(|wanted| wanted.send(()).is_ok());
+        }
+    }
+
+    fn accept(&mut self, read: Option<io::Result<Vec<u8>>>) {
+        self.asked = false;
+        match read {
+            Some(Ok(chunk)) if !chunk.is_empty() => self.buffer = chunk,
+            Some(Err(error)) => self.state = State::Failed(error.kind()),
+            Some(Ok(_)) | None => self.state = State::Ended,
+        }
+    }
+
+    fn known(&self) -> bool {
+        !self.buffer.is_empty() || !matches!(self.state, State::Open)
+    }
+}
+
+impl Default for HostInput {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Input for HostInput {
+    fn ready(&mut self) -> Waiting<'_, ()> {
+        Box::pin(async {
+            self.ask();
+            if !self.known() {
+                let read = self.given.recv().await;
+                self.accept(read);
+            }
+        })
+    }
+
+    fn is_ready(&mut self) -> bool {
+        self.ask();
+        if !self.known()
+            && let Ok(read) = self.given.try_recv()
+        {
+            self.accept(Some(read));
+        }
+        self.known()
+    }
+
+    fn take(&mut self, max: usize) -> io::Result<Option<Vec<u8>>> {
+        if max == 0 || !self.is_ready() {
+            return Ok(Some(Vec::new()));
+        }
+        match &self.state {
+            _ if !self.buffer.is_empty() => {
+                let rest = self.buffer.split_off(max.min(self.buffer.len()));
+                Ok(Some(std::mem::replace(&mut self.buffer, rest)))
+            }
+            State::Failed(kind) => Err((*kind).into()),
+            State::Open | State::Ended => Ok(None),
+        }
+    }
+
+    fn is_terminal(&self) -> bool {
+        io::stdin().is_terminal()
+    }
+}
+
+/// Standard output of this process.
+#[derive(Debug)]
+pub struct HostOutput;
+
+impl Output for HostOutput {
+    fn show(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        out.write_all(bytes)?;
+        out.flush()
+    }
+
+    fn is_terminal(&self) -> bool {
+        io::stdout().is_terminal()
+    }
+}
+
+/// Standard error of this process.
+#[derive(Debug)]
+pub struct HostError;
+
+impl Output for HostError {
+    fn show(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let mut err = io::stderr().lock();
+        err.write_all(bytes)?;
+        err.flush()
+    }
+
+    fn is_terminal(&self) -> bool {
+        io::stderr().is_terminal()
+    }
+}

@@ -1,0 +1,163 @@
+//! Host directories, by cap-std: no path given to it can leave the directory, whatever links lie in it or are put there meanwhile.
+
+use std::io::{self, Read, Write};
+use std::path::Path;
+
+use cap_std::ambient_authority;
+use cap_std::fs::{Dir, FileType, FileTypeExt, Metadata, MetadataExt, OpenOptions, OpenOptionsExt};
+use reel_abi::record::HostChange;
+use reel_abi::types::{DirEntry, FsCode, HostNode, NodeKind, WallReading};
+
+use crate::port::HostDir;
+
+/// A directory that was granted.
+#[derive(Debug)]
+pub struct GrantedDir {
+    dir: Dir,
+}
+
+impl GrantedDir {
+    /// Opens the directory; the one place where a path of the host becomes an authority.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        Dir::open_ambient_dir(path, ambient_authority()).map(|dir| Self { dir })
+    }
+}
+
+fn here(path: &str) -> &str {
+    if path.is_empty() { "." } else { path }
+}
+
+fn nanos(seconds: i64, rest: i64) -> WallReading {
+    let nanos = i128::from(seconds) * 1_000_000_000 + i128::from(rest);
+    WallReading(u64::try_from(nanos.max(0)).unwrap_or(u64::MAX - 1))
+}
+
+fn kind(ty: FileType) -> NodeKind {
+    match ty {
+        _ if ty.is_dir() => NodeKind::Directory,
+        _ if ty.is_file() => NodeKind::File,
+        _ if ty.is_symlink() => NodeKind::Symlink,
+        _ if ty.is_block_device() => NodeKind::BlockDevice,
+        _ if ty.is_char_device() => NodeKind::CharacterDevice,
+        _ if ty.is_fifo() => NodeKind::Fifo,
+        _ if ty.is_socket() => NodeKind::Socket,
+        _ => NodeKind::Unknown,
+    }
+}
+
+fn node(meta: &Metadata, target: String) -> HostNode {
+    HostNode {
+        kind: kind(meta.file_type()),
+        size: meta.len(),
+        accessed: nanos(meta.atime(), meta.atime_nsec()),
+        modified: nanos(meta.mtime(), meta.mtime_nsec()),
+        target,
+    }
+}
+
+fn code(error: &io::Error) -> FsCode {
+    use io::ErrorKind as K;
+    match error.kind() {
+        K::NotFound => FsCode::NoEntry,
+        K::PermissionDenied => FsCode::Access,
+        K::NotADirectory => FsCode::NotDirectory,
+        K::IsADirectory => FsCode::IsDirectory,
+        K::InvalidFilename => FsCode::NameTooLong,
+        _ => FsCode::Io,
+    }
+}
+
+impl HostDir for GrantedDir {
+    fn stat(&self, path: &str) -> Result<HostNode, FsCode> {
+        let meta = self.dir.symlink_metadata(here(path)).map_err(|e| code(&e))?;
+        let target = if meta.is_symlink() {
+            let target = self.dir.read_link_contents(here(path)).map_err(|e| code(&e))?;
+            target.into_os_string().into_string().map_err(|_| FsCode::IllegalByteSequence)?
+        } else {
+            String::new()
+        };
+        Ok(node(&meta, target))
+    }
+
+    fn list(&self, path: &str) -> Result<Vec<DirEntry>, FsCode> {
+        let mut names = Vec::new();
+        for entry in self.dir.read_dir(here(path)).map_err(|e| code(&e))? {
+            let entry = entry.map_err(|e| code(&e))?;
+            let name = entry.file_name().into_string().map_err(|_| FsCode::IllegalByteSequence)?;
+            names.push(DirEntry { kind: kind(entry.file_type().map_err(|e| code(&e))?), name });
+        }
+        names.sort_by(|a, b| a.name.as_bytes().cmp(b.name.as_bytes()));
+        Ok(names)
+    }
+
+    fn open(&self, path: &str) -> Result<Box<dyn Read>, FsCode> {
+        // Not blocking: the path may have become a named pipe since it was looked at.
+        let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOFOLLOW;
+        let mut options = OpenOptions::new();
+        options.read(true).custom_flags(flags.bits() as i32);
+        let file = self.dir.open_with(here(path), &options).map_err(|e| code(&e))?;
+        if !file.metadata().map_err(|e| code(&e))?.is_file() {
+            return Err(FsCode::NotPermitted);
+        }
+        Ok(Box::new(file))
+    }
+
+    fn apply(&self, change: &HostChange, content: &mut dyn Read) -> io::Result<()> {
+        match change {
+            HostChange::Absent { path } => self.remove(path),
+            HostChange::Directory { path } => match self.dir.create_dir(path) {
+                Err(error)
+                    if error.kind() == io::ErrorKind::AlreadyExists && self.dir.symlink_metadata(path)?.is_dir() =>
+                {
+                    Ok(())
+                }
+                other => other,
+            },
+            HostChange::Symlink { path, target } => {
+                self.remove(path)?;
+                self.dir.symlink(target, path)
+            }
+            HostChange::File { path, modified, .. } => {
+                let aside = format!("{path}.reel-tmp");
+                self.remove(&aside)?;
+                let mut options = OpenOptions::new();
+                options.write(true).create_new(true);
+                let mut file = self.dir.open_with(&aside, &options)?;
+                io::copy(content, &mut file)?;
+                file.flush()?;
+                file.sync_all()?;
+                let std = file.into_std();
+                if let Some(before) = permissions(self.dir.symlink_metadata(path)) {
+                    std.set_permissions(before)?;
+                }
+                if let Some(time) = modified {
+                    let time = std::time::UNIX_EPOCH + std::time::Duration::from_nanos(time.0);
+                    std.set_times(std::fs::FileTimes::new().set_modified(time))?;
+                }
+                self.dir.rename(&aside, &self.dir, path)
+            }
+        }
+    }
+}
+
+impl GrantedDir {
+    fn remove(&self, path: &str) -> io::Result<()> {
+        let removed = match self.dir.symlink_metadata(path) {
+            Ok(meta) if meta.is_dir() => self.dir.remove_dir(path),
+            Ok(_) => self.dir.remove_file(path),
+            Err(error) => Err(error),
+        };
+        match removed {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            // Something that the run did not know of has been put there since: it is not ours to remove.
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
+            other => other,
+        }
+    }
+}
+
+/// The permissions of a path that is a regular file.
+fn permissions(meta: io::Result<Metadata>) -> Option<std::fs::Permissions> {
+    let meta = meta.ok().filter(Metadata::is_file)?;
+    Some(std::os::unix::fs::PermissionsExt::from_mode(meta.mode() & 0o7777))
+}

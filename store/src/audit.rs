@@ -1,0 +1,167 @@
+//! What may follow what in a log, and how much state it must give. Pure bookkeeping, fed with one item after the other.
+
+use std::collections::{BTreeMap, HashMap};
+
+use reel_abi::id::{CommitNo, Digest, Position, RunId, SegmentId, Seq, SpaceName, Version};
+use reel_abi::record::{CellValue, Chunk, CommitRecord, Frame, HostChange, LogItem, SpaceChange};
+
+use crate::chain::Head;
+use crate::verify::{Place, VerifyReport};
+
+/// The books.
+#[derive(Debug, Default)]
+pub(crate) struct Audit {
+    /// Whether nothing before the next item is known, because rows are gone or unreadable.
+    blind: bool,
+    /// Open runs and the event that comes next in each.
+    runs: HashMap<RunId, Seq>,
+    commit: Option<CommitNo>,
+    /// Where the spaces stand.
+    pub(crate) heads: BTreeMap<SpaceName, Head>,
+    /// Commits with effects, until delivered.
+    pub(crate) outbox: BTreeMap<CommitNo, usize>,
+    segment: SegmentId,
+    pub(crate) totals: Totals,
+    /// Payloads that an item names, and one place that does.
+    pub(crate) named: HashMap<Digest, Place>,
+}
+
+/// How many entries each table of the state must have.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Totals {
+    pub(crate) cells: u64,
+    pub(crate) segments: u64,
+    pub(crate) versions: u64,
+    pub(crate) begins: u64,
+    pub(crate) ends: u64,
+    pub(crate) frames: u64,
+    pub(crate) commits: u64,
+}
+
+impl Audit {
+    /// The first row there is comes after this one.
+    pub(crate) fn begins_at(&mut self, before: Position) {
+        self.blind = before != Position(0);
+    }
+
+    /// Something in between could not be read.
+    pub(crate) fn forget(&mut self) {
+        self.blind = true;
+        self.runs.clear();
+        self.commit = None;
+        self.heads.clear();
+        self.outbox.clear();
+    }
+
+    /// Whether the books are complete since the first row.
+    pub(crate) fn is_complete(&self) -> bool {
+        !self.blind
+    }
+
+    /// Takes in an item.
+    pub(crate) fn item(&mut self, at: Place, item: &LogItem, report: &mut VerifyReport) {
+        match item {
+            LogItem::Begun { run, begin } => {
+                report.runs += 1;
+                self.totals.begins += 1;
+                self.name(begin.content, &at);
+                if self.runs.insert(*run, Seq(0)).is_some() {
+                    report.add(at, format!("run {run} begins twice"));
+                }
+            }
+            LogItem::Frame { frame } => self.frame(at, frame, report),
+            LogItem::Commit { record } => self.commit(at, record, report),
+            LogItem::Ended { run, .. } => {
+                self.totals.ends += 1;
+                if self.runs.remove(run).is_none() && !self.blind {
+                    report.add(at, format!("run {run} ends but is not open"));
+                }
+            }
+            LogItem::Delivered { commit } => {
+                self.outbox.remove(commit);
+            }
+            LogItem::SpaceOpened { space, segment, version, parent } => {
+                self.totals.segments += 1;
+                if *segment <= self.segment && !self.blind {
+                    report.add(at.clone(), format!("segment {segment} was opened before"));
+                }
+                if parent.is_some_and(|(parent, _)| parent >= *segment) {
+                    report.add(at, format!("segment {segment} lies over one that is not older"));
+                }
+                self.segment = self.segment.max(*segment);
+                self.heads.insert(space.clone(), Head { segment: *segment, version: *version });
+            }
+        }
+    }
+
+    fn frame(&mut self, at: Place, frame: &Frame, report: &mut VerifyReport) {
+        report.frames += 1;
+        report.events += u64::from(frame.count);
+        self.totals.frames += 1;
+        let next = Seq(frame.first.0.saturating_add(u64::from(frame.count)));
+        match self.runs.insert(frame.run, next) {
+            Some(expected) if expected != frame.first => {
+                let what = format!("run {} goes on with event {} instead of {expected}", frame.run, frame.first);
+                report.add(at, what);
+            }
+            None if !self.blind => report.add(at, format!("a frame of run {}, which is not open", frame.run)),
+            _ => {}
+        }
+    }
+
+    fn commit(&mut self, at: Place, record: &CommitRecord, report: &mut VerifyReport) {
+        report.commits += 1;
+        self.totals.commits += 1;
+        let last = self.commit.replace(record.number);
+        let expected = last.map(CommitNo::next).or((!self.blind).then_some(CommitNo(1)));
+        if let Some(expected) = expected.filter(|expected| *expected != record.number) {
+            report.add(at.clone(), format!("commit {} follows where {expected} is due", record.number));
+        }
+        for change in &record.spaces {
+            self.change(&at, change, report);
+        }
+        if !record.outbox.is_empty() {
+            self.outbox.insert(record.number, record.outbox.len());
+        }
+        for change in record.outbox.iter().flat_map(|entry| &entry.changes) {
+            let HostChange::File { chunks, .. } = change else { continue };
+            for chunk in chunks {
+                if let Chunk::Blob { digest, .. } = chunk {
+                    self.name(*digest, &at);
+                }
+            }
+        }
+    }
+
+    fn change(&mut self, at: &Place, change: &SpaceChange, report: &mut VerifyReport) {
+        let SpaceChange { space, segment, version, cells } = change;
+        report.cells += cells.len() as u64;
+        self.totals.cells += cells.len() as u64;
+        self.totals.versions += 1;
+        if !cells.is_sorted_by(|a, b| (a.family, &a.key) < (b.family, &b.key)) {
+            report.add(at.clone(), format!("cells of {space}@{version} are not sorted and unique"));
+        }
+        for cell in cells {
+            if let CellValue::Blob { digest, .. } = &cell.value {
+                self.name(*digest, at);
+            }
+        }
+        let head = Head { segment: *segment, version: *version };
+        match self.heads.insert(space.clone(), head) {
+            Some(old) if old.segment != *segment || old.version.next() != *version => {
+                let what =
+                    format!("{space}@{version} in segment {segment} after {space}@{} in {}", old.version, old.segment);
+                report.add(at.clone(), what);
+            }
+            None if !self.blind => report.add(at.clone(), format!("space {space} was never opened")),
+            _ => {}
+        }
+        if *version == Version(0) {
+            report.add(at.clone(), "a commit makes version 0");
+        }
+    }
+
+    fn name(&mut self, digest: Digest, at: &Place) {
+        self.named.entry(digest).or_insert_with(|| at.clone());
+    }
+}

@@ -1,0 +1,246 @@
+//! Content-addressed payloads: put is quick, a thread writes, and whoever needs them durable waits.
+//!
+//! A payload is found under its digest from the moment it was put. It is written once; the digest is checked whenever it is
+//! read, so a damaged payload is never taken for the real one. Payloads lie under ascending ids, found by an index from the
+//! digest: with the digest as key of the payload itself every write would land somewhere else in the tree.
+
+use std::collections::{HashMap, VecDeque};
+use std::path::PathBuf;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+use redb::{ReadOnlyTable, ReadTransaction, ReadableTable};
+use reel_abi::id::Digest;
+
+use crate::error::{AppendError, Fault, ReadError, Trouble};
+use crate::redb_file::{RedbFile, table};
+use crate::tables::{BLOB_DATA, BLOB_IDS, META, check_format, put_format};
+
+/// Bytes of a block of a file in a space.
+pub const BLOCK_BYTES: usize = (16 << 10) - 128;
+
+/// With so many bytes not yet written, [`Blobs::put`] waits.
+const QUEUED_BYTES: usize = 32 << 20;
+
+/// redb's cache for the payloads: what the operating system caches anyway need not be here too.
+const CACHE_BYTES: usize = 32 << 20;
+
+/// The payloads of a database.
+#[derive(Debug)]
+pub struct Blobs {
+    shared: Arc<Shared>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    file: RedbFile,
+    queue: Mutex<Queue>,
+    work: Condvar,
+    written: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    /// Put but not yet durable.
+    pending: HashMap<Digest, Arc<Vec<u8>>>,
+    /// Those of them that no batch has taken yet.
+    order: VecDeque<Digest>,
+    /// Bytes of all that is pending.
+    bytes: usize,
+    /// How many were put.
+    put: u64,
+    /// How many of the puts are durable.
+    durable: u64,
+    stop: bool,
+    failed: Option<Fault>,
+}
+
+impl Blobs {
+    /// The payloads in `path`; nothing is opened yet.
+    pub(crate) fn new(path: PathBuf) -> Self {
+        let file = RedbFile::new(path, CACHE_BYTES);
+        let shared = Shared { file, queue: Mutex::default(), work: Condvar::new(), written: Condvar::new() };
+        Self { shared: Arc::new(shared), writer: Mutex::new(None) }
+    }
+
+    /// Hands a payload over and returns its digest. Waits while [`QUEUED_BYTES`] are on their way.
+    pub fn put(&self, bytes: Vec<u8>) -> Result<Digest, AppendError> {
+        let digest = Digest::of(&bytes);
+        let mut queue = self.shared.lock();
+        while queue.bytes + bytes.len() > QUEUED_BYTES && queue.bytes > 0 && queue.failed.is_none() {
+            queue = self.shared.written.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        }
+        if let Some(fault) = &queue.failed {
+            return Err(fault.clone().into());
+        }
+        if queue.pending.contains_key(&digest) {
+            return Ok(digest);
+        }
+        queue.bytes += bytes.len();
+        queue.put += 1;
+        queue.order.push_back(digest);
+        queue.pending.insert(digest, Arc::new(bytes));
+        drop(queue);
+        self.shared.work.notify_one();
+        self.start_writer();
+        Ok(digest)
+    }
+
+    /// The payload with that digest.
+    pub fn get(&self, digest: &Digest) -> Result<Option<Vec<u8>>, ReadError> {
+        if let Some(bytes) = self.shared.lock().pending.get(digest).cloned() {
+            return Ok(Some(bytes.to_vec()));
+        }
+        let found = self.shared.file.read(|txn| {
+            let Some(ids) = ids(txn)? else { return Ok(None) };
+            let Some(id) = ids.get(digest.0)?.map(|id| id.value()) else { return Ok(None) };
+            let bytes = table(txn, BLOB_DATA)?.map(|data| data.get(id)).transpose()?.flatten();
+            let bytes = bytes.ok_or_else(|| Trouble::Corrupt(format!("payload {digest} is listed but missing")))?;
+            let bytes = bytes.value().to_vec();
+            if Digest::of(&bytes) != *digest {
+                return Err(Trouble::Corrupt(format!("payload {digest} has other content")));
+            }
+            Ok(Some(bytes))
+        })?;
+        Ok(found.flatten())
+    }
+
+    /// Whether there is a payload with that digest. Its content is not looked at.
+    pub fn contains(&self, digest: &Digest) -> Result<bool, ReadError> {
+        if self.shared.lock().pending.contains_key(digest) {
+            return Ok(true);
+        }
+        let found = self.shared.file.read(|txn| {
+            let Some(ids) = ids(txn)? else { return Ok(false) };
+            Ok(ids.get(digest.0)?.is_some())
+        })?;
+        Ok(found.unwrap_or(false))
+    }
+
+    /// Waits until all payloads put so far are durable.
+    pub fn flush(&self) -> Result<(), AppendError> {
+        let ticket = self.ticket();
+        self.wait(ticket)
+    }
+
+    /// How many were put so far.
+    pub(crate) fn ticket(&self) -> u64 {
+        self.shared.lock().put
+    }
+
+    /// Up to which ticket all is durable; everything, once writing has failed, for then nothing is worth waiting for.
+    pub(crate) fn durable(&self) -> u64 {
+        let queue = self.shared.lock();
+        if queue.failed.is_some() { u64::MAX } else { queue.durable }
+    }
+
+    /// Why nothing can be written any more.
+    pub(crate) fn failed(&self) -> Option<Fault> {
+        self.shared.lock().failed.clone()
+    }
+
+    /// Waits until all up to `ticket` is durable.
+    pub(crate) fn wait(&self, ticket: u64) -> Result<(), AppendError> {
+        let mut queue = self.shared.lock();
+        while queue.durable < ticket {
+            if let Some(fault) = &queue.failed {
+                return Err(fault.clone().into());
+            }
+            queue = self.shared.written.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        }
+        Ok(())
+    }
+
+    /// The file.
+    pub(crate) fn file(&self) -> &RedbFile {
+        &self.shared.file
+    }
+
+    fn start_writer(&self) {
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        if writer.is_none() {
+            let shared = self.shared.clone();
+            *writer = Some(std::thread::spawn(move || shared.write_all()));
+        }
+    }
+}
+
+impl Drop for Blobs {
+    fn drop(&mut self) {
+        self.shared.lock().stop = true;
+        self.shared.work.notify_all();
+        if let Some(writer) = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            let _ = writer.join();
+        }
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes batches until told to stop and nothing is left.
+    fn write_all(&self) {
+        loop {
+            let queue = self.lock();
+            let idle = |queue: &mut Queue| queue.order.is_empty() && !queue.stop;
+            let mut queue = self.work.wait_while(queue, idle).unwrap_or_else(PoisonError::into_inner);
+            let order: Vec<Digest> = queue.order.drain(..).collect();
+            let batch: Vec<(Digest, Arc<Vec<u8>>)> =
+                order.into_iter().filter_map(|digest| Some((digest, queue.pending.get(&digest)?.clone()))).collect();
+            drop(queue);
+            if batch.is_empty() {
+                return;
+            }
+            let result = self.write(&batch);
+            let mut queue = self.lock();
+            match result {
+                Ok(()) => {
+                    for (digest, bytes) in &batch {
+                        queue.pending.remove(digest);
+                        queue.bytes -= bytes.len();
+                    }
+                    queue.durable += batch.len() as u64;
+                }
+                Err(fault) => queue.failed = Some(fault),
+            }
+            let failed = queue.failed.is_some();
+            drop(queue);
+            self.written.notify_all();
+            if failed {
+                return;
+            }
+        }
+    }
+
+    fn write(&self, batch: &[(Digest, Arc<Vec<u8>>)]) -> Result<(), Fault> {
+        self.file.write(true, |txn| {
+            let mut meta = txn.open_table(META)?;
+            if !check_format(&meta)? {
+                put_format(&mut meta)?;
+            }
+            let mut ids = txn.open_table(BLOB_IDS)?;
+            let mut data = txn.open_table(BLOB_DATA)?;
+            let mut next = data.last()?.map_or(0, |(id, _)| id.value()) + 1;
+            for (digest, bytes) in batch {
+                if ids.get(digest.0)?.is_some() {
+                    continue;
+                }
+                data.insert(next, bytes.as_slice())?;
+                ids.insert(digest.0, next)?;
+                next += 1;
+            }
+            Ok(())
+        })
+    }
+}
+
+/// The index, if the file has one and is of a format that is known.
+fn ids(txn: &ReadTransaction) -> Result<Option<ReadOnlyTable<[u8; 32], u64>>, Trouble> {
+    match table(txn, META)? {
+        Some(meta) if check_format(&meta)? => table(txn, BLOB_IDS),
+        _ => Ok(None),
+    }
+}

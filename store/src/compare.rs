@@ -1,0 +1,124 @@
+//! The state against the log: every item must be found in it, and there must be nothing else.
+
+use std::path::Path;
+
+use redb::{ReadTransaction, ReadableTableMetadata};
+use reel_abi::id::Position;
+use reel_abi::record::LogItem;
+use reel_abi::wire::Wire;
+
+use crate::audit::{Audit, Totals};
+use crate::chain::Segment;
+use crate::error::Trouble;
+use crate::redb_file::table;
+use crate::state::Snapshot;
+use crate::tables::*;
+use crate::verify::{Place, VerifyReport};
+
+/// Looks for everything in a row that the state must hold.
+pub(crate) fn row(
+    txn: &ReadTransaction,
+    position: Position,
+    items: &[(u32, LogItem)],
+    report: &mut VerifyReport,
+) -> Result<(), Trouble> {
+    let state = Snapshot(txn);
+    let cells = table(txn, CELLS)?;
+    let frames = table(txn, FRAMES)?;
+    let versions = table(txn, VERSIONS)?;
+    for (offset, item) in items {
+        let mut wrong = |what: String| report.add(Place::Item(position, *offset), format!("the state has {what}"));
+        match item {
+            LogItem::Begun { run, begin } => {
+                if state.begin(*run)?.as_ref() != Some(begin) {
+                    wrong(format!("no such begin of run {run}"));
+                }
+            }
+            LogItem::Ended { run, end } => {
+                if state.end(*run)?.as_ref() != Some(end) {
+                    wrong(format!("no such end of run {run}"));
+                }
+            }
+            LogItem::Frame { frame } => {
+                let key = (frame.run.0, frame.first.0);
+                let known = frames.as_ref().map(|frames| frames.get(key)).transpose()?.flatten();
+                if known.map(|place| place.value()) != Some((position.0, *offset, frame.count)) {
+                    wrong(format!("not this place for event {} of run {}", frame.first, frame.run));
+                }
+            }
+            LogItem::Commit { record } => {
+                let place = state.commit(record.number)?;
+                if place.map(|place| (place.row, place.offset)) != Some((position, *offset)) {
+                    wrong(format!("not this place for commit {}", record.number));
+                }
+                for change in &record.spaces {
+                    let made = (record.number.0, record.run.0, record.at.0);
+                    let key = (change.space.as_str(), change.version.0);
+                    let known = versions.as_ref().map(|versions| versions.get(key)).transpose()?.flatten();
+                    if known.map(|known| known.value()) != Some(made) {
+                        wrong(format!("another origin of {}@{}", change.space, change.version));
+                    }
+                    for cell in &change.cells {
+                        let key = CellKey::new(change.segment, cell.family, &cell.key, change.version);
+                        let known = cells.as_ref().map(|cells| cells.get(key.bytes())).transpose()?.flatten();
+                        if known.is_none_or(|known| known.value() != cell.value.to_bytes()) {
+                            wrong(format!("not this value of {:?} in {}@{}", cell.key, change.space, change.version));
+                        }
+                    }
+                }
+            }
+            LogItem::SpaceOpened { space, segment, version, parent } => {
+                let opened = Segment { space: space.clone(), opened: *version, parent: *parent };
+                let opening = state.opening(space, *version)?;
+                if state.segment(*segment)? != Some(opened) || opening != Some((*version, *segment)) {
+                    wrong(format!("no such segment {segment}"));
+                }
+            }
+            LogItem::Delivered { .. } => {}
+        }
+    }
+    Ok(())
+}
+
+/// Compares what changes in place, and how many entries there are. Only right at the row that the state has reached.
+pub(crate) fn totals(
+    txn: &ReadTransaction,
+    audit: &Audit,
+    path: &Path,
+    report: &mut VerifyReport,
+) -> Result<(), Trouble> {
+    if !audit.is_complete() {
+        return Ok(());
+    }
+    let found = Totals {
+        cells: table(txn, CELLS)?.map_or(Ok(0), |table| table.len())?,
+        segments: table(txn, SEGMENTS)?.map_or(Ok(0), |table| table.len())?,
+        versions: table(txn, VERSIONS)?.map_or(Ok(0), |table| table.len())?,
+        begins: table(txn, BEGINS)?.map_or(Ok(0), |table| table.len())?,
+        ends: table(txn, ENDS)?.map_or(Ok(0), |table| table.len())?,
+        frames: table(txn, FRAMES)?.map_or(Ok(0), |table| table.len())?,
+        commits: table(txn, COMMITS)?.map_or(Ok(0), |table| table.len())?,
+    };
+    if found != audit.totals {
+        let what = format!("has other numbers of entries than the log gives: {found:?}, not {:?}", audit.totals);
+        report.add(Place::File(path.to_owned()), what);
+    }
+    let state = Snapshot(txn);
+    let heads: std::collections::BTreeMap<_, _> = state.heads()?.into_iter().collect();
+    for (space, head) in &audit.heads {
+        if heads.get(space) != Some(head) {
+            report.add(
+                Place::Space(space.clone()),
+                format!("the state has its head at {:?}, not {head:?}", heads.get(space)),
+            );
+        }
+    }
+    if let Some(space) = heads.keys().find(|space| !audit.heads.contains_key(space)) {
+        report.add(Place::Space(space.clone()), "the state has a head of this space, the log has none");
+    }
+    let outbox: Vec<_> = state.outbox()?.into_iter().map(|(commit, entries)| (commit, entries.len())).collect();
+    if !outbox.iter().copied().eq(audit.outbox.iter().map(|(commit, len)| (*commit, *len))) {
+        report.add(Place::File(path.to_owned()), "has other undelivered effects than the log gives");
+    }
+    Ok(())
+}

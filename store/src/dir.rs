@@ -1,0 +1,137 @@
+//! The directory of a database: the only place that names files, makes them, and takes the lock.
+//!
+//! Directories are made with mode 0700 and files with 0600: a log holds all that guests ever saw. The lock is held by the
+//! open lock file and ends with the process, however it ends; its text is only for the message to others.
+
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::error::OpenError;
+
+/// Of the lock file, no more is read for the message.
+const OWNER_MAX_BYTES: u64 = 4096;
+
+/// A database's directory, locked.
+#[derive(Debug)]
+pub(crate) struct Dir {
+    root: PathBuf,
+    _lock: File,
+}
+
+impl Dir {
+    /// Locks the database in `root`; makes it first if `create`.
+    pub(crate) fn open(root: &Path, owner: &str, create: bool) -> Result<Self, OpenError> {
+        let failed = |file: &Path| {
+            let file = file.to_owned();
+            move |source: io::Error| OpenError::Io { file, source: Arc::new(source) }
+        };
+        let log = root.join("log");
+        match log.metadata() {
+            Ok(meta) if meta.is_dir() => {}
+            Ok(_) => return Err(OpenError::Corrupt { file: log, what: "is not a directory".to_owned() }),
+            Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) && !create => {
+                return Err(OpenError::NotFound { dir: root.to_owned() });
+            }
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                for dir in [root, &log, &root.join("cache")] {
+                    DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed(dir))?;
+                }
+                sync_dir(root).map_err(failed(root))?;
+            }
+            Err(e) => return Err(failed(&log)(e)),
+        }
+        let path = root.join("lock");
+        let mut lock = open_file(&path, true).map_err(failed(&path))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut text = Vec::new();
+                let _ = (&mut lock).take(OWNER_MAX_BYTES).read_to_end(&mut text);
+                let owner = String::from_utf8_lossy(&text).trim().to_owned();
+                return Err(OpenError::Locked { dir: root.to_owned(), owner });
+            }
+            Err(TryLockError::Error(e)) => return Err(failed(&path)(e)),
+        }
+        let write = |lock: &mut File| lock.set_len(0).and_then(|()| lock.write_all(owner.as_bytes()));
+        write(&mut lock).map_err(failed(&path))?;
+        Ok(Self { root: root.to_owned(), _lock: lock })
+    }
+
+    /// The directory itself.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Path of the derived state.
+    pub(crate) fn state(&self) -> PathBuf {
+        self.root.join("state.redb")
+    }
+
+    /// Path of the payloads.
+    pub(crate) fn blobs(&self) -> PathBuf {
+        self.root.join("blobs.redb")
+    }
+
+    /// Path of a log file.
+    pub(crate) fn log(&self, number: u64) -> PathBuf {
+        self.root.join("log").join(format!("{number:08}.redb"))
+    }
+
+    /// The numbers of the log files that exist, ascending. Other files in the directory are left alone.
+    pub(crate) fn log_numbers(&self) -> Result<Vec<u64>, OpenError> {
+        let path = self.root.join("log");
+        let list = || -> io::Result<Vec<u64>> {
+            let mut numbers = Vec::new();
+            for entry in path.read_dir()? {
+                let name = entry?.file_name();
+                let number: Option<u64> =
+                    name.to_str().and_then(|name| name.strip_suffix(".redb")).and_then(|n| n.parse().ok());
+                numbers.extend(number);
+            }
+            numbers.sort_unstable();
+            Ok(numbers)
+        };
+        list().map_err(|source| OpenError::Io { file: path.clone(), source: Arc::new(source) })
+    }
+}
+
+/// Opens a file for reading and writing; makes it with mode 0600 if `create`.
+pub(crate) fn open_file(path: &Path, create: bool) -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).create(create).truncate(false).mode(0o600).open(path)
+}
+
+/// Opens a file for reading only.
+pub(crate) fn open_read_only(path: &Path) -> io::Result<File> {
+    File::open(path)
+}
+
+/// Length of a file in bytes; `None` if there is none.
+pub(crate) fn file_len(path: &Path) -> io::Result<Option<u64>> {
+    match path.metadata() {
+        Ok(meta) => Ok(Some(meta.len())),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
+/// Makes the names in a directory durable.
+pub(crate) fn sync_dir(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+/// Renames a damaged file to `NAME.damaged-N`, N the first free number, and returns the new name.
+pub(crate) fn set_aside(path: &Path) -> io::Result<PathBuf> {
+    for number in 1u32.. {
+        let mut name = path.as_os_str().to_owned();
+        name.push(format!(".damaged-{number}"));
+        let name = PathBuf::from(name);
+        if file_len(&name)?.is_none() {
+            std::fs::rename(path, &name)?;
+            return Ok(name);
+        }
+    }
+    Err(io::Error::other("no free name for the damaged file"))
+}

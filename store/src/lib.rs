@@ -1,0 +1,55 @@
+//! The durable transaction log and the versioned spaces of a Reel database, on redb.
+//!
+//! Invariants:
+//! - The log is the truth. A row is durable before anybody is told of it, and rows are never changed. Each carries a BLAKE3
+//!   link over itself and the row before, because redb's own checksum does not withstand chosen content.
+//! - State (cells, heads, indexes) is derived: it can be deleted at any time and is rebuilt from the log.
+//! - A blob is durable before the row that names it.
+//! - What is committed but not yet in `state.redb` is read from memory; a reader never notices the difference.
+//! - Whatever bytes a file holds, the answer is a typed error: never a panic, never unbounded work.
+//!
+//! This crate reads no clock and no environment, knows nothing of WebAssembly, and never interprets events.
+//!
+//! ```text
+//! append ──> queue ──> committer ──one durable redb commit──> log/NNNNNNNN.redb
+//!                          │ absorb                               │ on opening: rows after `applied`
+//!                          v                                      v
+//!                  slice in memory <──────────────────────────────┘
+//!                          │ frozen when large, written sorted
+//!                          v
+//!                     state.redb        reads: active slice, frozen slice, state.redb
+//! ```
+
+mod applier;
+mod audit;
+mod blobs;
+mod chain;
+mod committer;
+mod compare;
+mod dir;
+mod error;
+mod live;
+mod log;
+mod opening;
+mod queue;
+mod redb_file;
+mod row;
+mod runs;
+mod scan;
+mod slice;
+mod spaces;
+mod state;
+mod store;
+mod submission;
+mod tables;
+mod verify;
+mod view;
+
+pub use blobs::{BLOCK_BYTES, Blobs};
+pub use chain::Head;
+pub use error::{AppendError, OpenError, ReadError};
+pub use runs::{FrameRef, RunRecord};
+pub use store::Store;
+pub use submission::{Ending, Proposal, Receipt, Submission};
+pub use verify::{Place, Problem, VerifyReport};
+pub use view::View;

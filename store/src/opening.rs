@@ -1,0 +1,119 @@
+//! Opening: find the end of the log, see how far the state is, read the rows between into memory.
+//!
+//! Damage to the state costs time, never data: it is set aside and made again. Damage to the log is an error that names the
+//! file. A log that ends before what the state has seen was cut, and is refused rather than continued.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use reel_abi::id::Position;
+
+use crate::dir::{self, Dir};
+use crate::error::{Fault, FaultKind, OpenError, Trouble};
+use crate::live::Live;
+use crate::log::Log;
+use crate::redb_file::RedbFile;
+use crate::row::{self, RowEnd};
+use crate::state::{self, Newest};
+
+/// redb's cache for the state: indexes and small cells are read again and again.
+const STATE_CACHE_BYTES: usize = 128 << 20;
+
+/// An opened database before its threads.
+pub(crate) struct Opened {
+    pub(crate) dir: Arc<Dir>,
+    pub(crate) log: Log,
+    pub(crate) state: RedbFile,
+    pub(crate) live: Live,
+    pub(crate) end: RowEnd,
+}
+
+/// Opens a database; makes it first if `create`.
+pub(crate) fn open(root: &Path, owner: &str, create: bool, log_file_bytes: u64) -> Result<Opened, OpenError> {
+    let dir = Arc::new(Dir::open(root, owner, create)?);
+    let (log, end) = Log::open(dir.clone(), log_file_bytes)?;
+    let mut state = RedbFile::new(dir.state(), STATE_CACHE_BYTES);
+    let (mut applied, mut newest) = match applied(&state) {
+        Ok(known) => known,
+        Err(fault) => restart(&dir, &mut state, fault)?,
+    };
+    if applied.position > end.position {
+        let file = log.numbers().last().map_or_else(|| dir.log(1), |number| dir.log(*number));
+        let what = format!("the log ends at row {}, but row {} was there", end.position, applied.position);
+        return Err(OpenError::Corrupt { file, what });
+    }
+    if !is_of_this_log(&log, applied, end)? {
+        let fault = Trouble::Corrupt("is of another log".to_owned()).in_file(state.path());
+        (applied, newest) = restart(&dir, &mut state, fault)?;
+    }
+    let mut live = Live { newest, end, ..Live::default() };
+    load_tail(&log, &state, &mut live, applied, end)?;
+    Ok(Opened { dir, log, state, live, end })
+}
+
+fn applied(state: &RedbFile) -> Result<(RowEnd, Newest), Fault> {
+    state::read(state, |snapshot| Ok((snapshot.applied()?, snapshot.newest()?)))
+}
+
+/// Sets a damaged state aside and begins an empty one.
+fn restart(dir: &Dir, state: &mut RedbFile, fault: Fault) -> Result<(RowEnd, Newest), OpenError> {
+    let FaultKind::Corrupt(_) = fault.kind else { return Err(fault.into()) };
+    let path = dir.state();
+    // It is damaged: that it does not close cleanly is no news.
+    let _ = state.close();
+    let aside = dir::set_aside(&path).map_err(|e| OpenError::from(Trouble::Io(e).in_file(&path)))?;
+    tracing::warn!("{fault}; set aside as {}, making it again from the log", aside.display());
+    *state = RedbFile::new(path, STATE_CACHE_BYTES);
+    Ok(Default::default())
+}
+
+/// Whether the row that the state says it has seen last is the one in the log.
+fn is_of_this_log(log: &Log, applied: RowEnd, end: RowEnd) -> Result<bool, OpenError> {
+    if applied.position == Position(0) {
+        return Ok(applied.link == RowEnd::default().link);
+    }
+    if applied.position == end.position {
+        return Ok(applied.link == end.link);
+    }
+    let link = log.row(applied.position, |bytes| Ok(row::link_of(bytes)?))?;
+    Ok(link.is_none_or(|link| link == applied.link))
+}
+
+/// Reads the rows after `applied` into memory; when they are many, into the state.
+fn load_tail(log: &Log, state: &RedbFile, live: &mut Live, applied: RowEnd, end: RowEnd) -> Result<(), OpenError> {
+    let mut before = applied;
+    let mut from = Some(applied.position.next()).filter(|from| *from <= end.position);
+    let mut state_fault = None;
+    while let Some(position) = from {
+        from = log.walk(position, &mut |position, bytes| {
+            if position != before.position.next() {
+                return Err(Trouble::Corrupt(format!("row {} is missing", before.position.next())));
+            }
+            let link = row::link_of(bytes)?;
+            let items = row::items(bytes).map_err(|e| Trouble::Corrupt(format!("row {position}: {e}")))?;
+            if row::link(before.link, &bytes[row::LINK_BYTES..]) != link {
+                return Err(Trouble::Corrupt(format!("row {position} does not match its link")));
+            }
+            before = RowEnd { position, link };
+            live.absorb_row(before, items, bytes.len());
+            if live.is_large() {
+                let slice = std::mem::take(&mut live.active);
+                if let Err(fault) = state::apply(state, &slice) {
+                    state_fault = Some(fault);
+                    return Ok(false);
+                }
+            }
+            Ok(true)
+        })?;
+        if let Some(fault) = state_fault {
+            return Err(fault.into());
+        }
+    }
+    if before.position != end.position {
+        let what = format!("row {} is missing", before.position.next());
+        let file = log.numbers().last().and_then(|number| log.file(*number).ok());
+        let file = file.map(|(_, file)| file.path().to_owned()).unwrap_or_default();
+        return Err(OpenError::Corrupt { file, what });
+    }
+    Ok(())
+}

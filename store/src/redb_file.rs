@@ -1,0 +1,206 @@
+//! One redb file: opened when first needed, read-only until first written, and never the cause of a panic.
+//!
+//! Every access to redb goes through here, because redb may panic on a damaged file that it had closed cleanly before.
+//! Reading an existing file does not write to it; a file that was not closed cleanly is repaired by redb first.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use redb::backends::FileBackend;
+use redb::{
+    Builder, Database, DatabaseError, Key, ReadOnlyDatabase, ReadOnlyTable, ReadTransaction, ReadableDatabase,
+    TableDefinition, TableError, Value, WriteTransaction,
+};
+
+use crate::dir;
+use crate::error::{Fault, Trouble};
+
+/// A redb file.
+#[derive(Debug)]
+pub(crate) struct RedbFile {
+    path: PathBuf,
+    cache_bytes: usize,
+    slot: RwLock<Slot>,
+}
+
+enum Slot {
+    /// Not opened yet, or closed.
+    Closed,
+    /// Looked for and not there.
+    Absent,
+    /// Open; nothing was written since.
+    Reading(ReadOnlyDatabase),
+    /// Open for writing.
+    Writing(Database),
+}
+
+impl std::fmt::Debug for Slot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Closed => "closed",
+            Self::Absent => "absent",
+            Self::Reading(_) => "reading",
+            Self::Writing(_) => "writing",
+        })
+    }
+}
+
+impl RedbFile {
+    /// A file at `path`, not touched yet.
+    pub(crate) fn new(path: PathBuf, cache_bytes: usize) -> Self {
+        Self { path, cache_bytes, slot: RwLock::new(Slot::Closed) }
+    }
+
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Reads in one snapshot; `None` if the file does not exist.
+    pub(crate) fn read<T>(&self, f: impl FnOnce(&ReadTransaction) -> Result<T, Trouble>) -> Result<Option<T>, Fault> {
+        let opened = self.open_for_reading()?;
+        let txn = || -> Result<Option<ReadTransaction>, Trouble> {
+            match &*opened {
+                Slot::Reading(db) => Ok(Some(db.begin_read()?)),
+                Slot::Writing(db) => Ok(Some(db.begin_read()?)),
+                Slot::Absent | Slot::Closed => Ok(None),
+            }
+        };
+        self.guarded(|| txn()?.map(|txn| f(&txn)).transpose())
+    }
+
+    /// Writes in one durable transaction; makes the file if it does not exist. With `quick_repair` opening after a crash
+    /// does not have to walk over the whole file, for one more sync and the allocator's state now.
+    pub(crate) fn write<T>(
+        &self,
+        quick_repair: bool,
+        f: impl FnOnce(&WriteTransaction) -> Result<T, Trouble>,
+    ) -> Result<T, Fault> {
+        let opened = self.open_for_writing()?;
+        self.guarded(|| {
+            let Slot::Writing(db) = &*opened else {
+                return Err(Trouble::Io(std::io::Error::other("the file was closed")));
+            };
+            let mut txn = db.begin_write()?;
+            txn.set_quick_repair(quick_repair);
+            let value = f(&txn)?;
+            txn.commit()?;
+            Ok(value)
+        })
+    }
+
+    /// A snapshot to be kept for long; `None` if the file does not exist. Uses of it belong into [`RedbFile::guarded`].
+    pub(crate) fn snapshot(&self) -> Result<Option<ReadTransaction>, Fault> {
+        if self.read(|_| Ok(()))?.is_none() {
+            return Ok(None);
+        }
+        // A handle for reading would be closed under the snapshot by the first write.
+        let opened = self.open_for_writing()?;
+        self.guarded(|| match &*opened {
+            Slot::Writing(db) => Ok(Some(db.begin_read()?)),
+            _ => Ok(None),
+        })
+    }
+
+    /// Closes the file; the next access opens it again.
+    pub(crate) fn close(&self) -> Result<(), Fault> {
+        let mut slot = self.exclusive();
+        match std::mem::replace(&mut *slot, Slot::Closed) {
+            Slot::Writing(db) => self.guarded(|| Ok(db.close()?)),
+            Slot::Reading(db) => self.guarded(|| Ok(db.close()?)),
+            Slot::Absent | Slot::Closed => Ok(()),
+        }
+    }
+
+    fn open_for_reading(&self) -> Result<RwLockReadGuard<'_, Slot>, Fault> {
+        loop {
+            let slot = self.slot.read().unwrap_or_else(PoisonError::into_inner);
+            if !matches!(*slot, Slot::Closed) {
+                return Ok(slot);
+            }
+            drop(slot);
+            let mut slot = self.exclusive();
+            if matches!(*slot, Slot::Closed) {
+                *slot = self.guarded(|| self.reading_slot())?;
+            }
+        }
+    }
+
+    fn open_for_writing(&self) -> Result<RwLockReadGuard<'_, Slot>, Fault> {
+        loop {
+            let slot = self.slot.read().unwrap_or_else(PoisonError::into_inner);
+            if matches!(*slot, Slot::Writing(_)) {
+                return Ok(slot);
+            }
+            drop(slot);
+            let mut slot = self.exclusive();
+            if !matches!(*slot, Slot::Writing(_)) {
+                if let Slot::Reading(db) = std::mem::replace(&mut *slot, Slot::Closed) {
+                    self.guarded(|| Ok(db.close()?))?;
+                }
+                *slot = self.guarded(|| Ok(Slot::Writing(self.database(true)?)))?;
+            }
+        }
+    }
+
+    fn reading_slot(&self) -> Result<Slot, Trouble> {
+        match dir::file_len(&self.path)? {
+            // redb makes a database of an empty file: one that was not there yet when the machine stopped.
+            None | Some(0) => return Ok(Slot::Absent),
+            Some(_) => {}
+        }
+        let backend = FileBackend::new(dir::open_read_only(&self.path)?)?;
+        match self.builder().open_read_only_with_backend(backend) {
+            Ok(db) => Ok(Slot::Reading(db)),
+            Err(DatabaseError::RepairAborted) => Ok(Slot::Writing(self.database(false)?)),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn database(&self, create: bool) -> Result<Database, Trouble> {
+        let backend = FileBackend::new(dir::open_file(&self.path, create)?)?;
+        Ok(self.builder().create_with_backend(backend)?)
+    }
+
+    fn builder(&self) -> Builder {
+        let mut builder = Builder::new();
+        builder.set_cache_size(self.cache_bytes);
+        builder
+    }
+
+    fn exclusive(&self) -> RwLockWriteGuard<'_, Slot> {
+        self.slot.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs something that reads the file; a panic of redb becomes an error.
+    pub(crate) fn guarded<T>(&self, f: impl FnOnce() -> Result<T, Trouble>) -> Result<T, Fault> {
+        let result = catch_unwind(AssertUnwindSafe(f)).unwrap_or_else(|panic| {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
+            Err(Trouble::Corrupt(format!("redb cannot read it ({text})")))
+        });
+        result.map_err(|trouble| trouble.in_file(&self.path))
+    }
+}
+
+impl Drop for RedbFile {
+    fn drop(&mut self) {
+        // Nobody can do anything about it any more.
+        if let Err(fault) = self.close() {
+            tracing::warn!("closing {fault}");
+        }
+    }
+}
+
+/// Opens a table that may not have been made yet.
+pub(crate) fn table<K: Key + 'static, V: Value + 'static>(
+    txn: &ReadTransaction,
+    definition: TableDefinition<K, V>,
+) -> Result<Option<ReadOnlyTable<K, V>>, Trouble> {
+    match txn.open_table(definition) {
+        Ok(table) => Ok(Some(table)),
+        Err(TableError::TableDoesNotExist(_)) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,111 @@
+//! A row's bytes: link and items.
+//!
+//! ```text
+//! link:32 | item | item | ...          link = BLAKE3(link of the row before | the items' bytes)
+//! ```
+//!
+//! Offsets of items count from the row's first byte, so the first item is at 32.
+
+use reel_abi::id::{Digest, Position};
+use reel_abi::record::LogItem;
+use reel_abi::wire::{CodecError, Reader, Wire, Writer};
+
+/// Bytes of the link at a row's beginning.
+pub(crate) const LINK_BYTES: usize = 32;
+
+/// A row's link; the one before the first row is zero.
+pub(crate) type Link = Digest;
+
+/// Where a row stands and its link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct RowEnd {
+    pub(crate) position: Position,
+    pub(crate) link: Link,
+}
+
+/// Where an item stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ItemPlace {
+    pub(crate) row: Position,
+    pub(crate) offset: u32,
+}
+
+/// A row in the making.
+#[derive(Debug)]
+pub(crate) struct RowBuilder {
+    position: Position,
+    writer: Writer,
+    items: Vec<(u32, LogItem)>,
+}
+
+/// A finished row.
+#[derive(Debug)]
+pub(crate) struct Row {
+    pub(crate) end: RowEnd,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) items: Vec<(u32, LogItem)>,
+}
+
+impl RowBuilder {
+    /// An empty row at `position`.
+    pub(crate) fn new(position: Position) -> Self {
+        let mut writer = Writer::new();
+        writer.raw(&[0; LINK_BYTES]);
+        Self { position, writer, items: Vec::new() }
+    }
+
+    /// Appends an item.
+    pub(crate) fn push(&mut self, item: LogItem) {
+        let offset = self.writer.len() as u32;
+        item.put(&mut self.writer);
+        self.items.push((offset, item));
+    }
+
+    /// How many bytes it has.
+    pub(crate) fn len(&self) -> usize {
+        self.writer.len()
+    }
+
+    /// Whether it has no items.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    /// Sets the link.
+    pub(crate) fn finish(self, before: Link) -> Row {
+        let mut bytes = self.writer.into_bytes();
+        let link = link(before, &bytes[LINK_BYTES..]);
+        bytes[..LINK_BYTES].copy_from_slice(&link.0);
+        Row { end: RowEnd { position: self.position, link }, bytes, items: self.items }
+    }
+}
+
+/// The link of a row with these items after a row with that link.
+pub(crate) fn link(before: Link, items: &[u8]) -> Link {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&before.0);
+    hasher.update(items);
+    Digest(*hasher.finalize().as_bytes())
+}
+
+/// The link that a row says it has.
+pub(crate) fn link_of(bytes: &[u8]) -> Result<Link, CodecError> {
+    Digest::take(&mut Reader::new(bytes))
+}
+
+/// The items of a row with their offsets.
+pub(crate) fn items(bytes: &[u8]) -> Result<Vec<(u32, LogItem)>, CodecError> {
+    let mut reader = Reader::new(bytes);
+    reader.raw(LINK_BYTES, "link")?;
+    let mut items = Vec::new();
+    while reader.left() > 0 {
+        let offset = reader.at() as u32;
+        items.push((offset, LogItem::take(&mut reader)?));
+    }
+    Ok(items)
+}
+
+/// The item at `offset` of a row.
+pub(crate) fn item(bytes: &[u8], offset: u32) -> Result<LogItem, CodecError> {
+    LogItem::take(&mut Reader::resume(bytes, offset as usize, [0; 2]))
+}

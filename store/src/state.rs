@@ -1,0 +1,237 @@
+//! `state.redb`: what the log says, in the order readers ask for it. Derived, so damage to it loses nothing.
+//!
+//! A slice is written in one durable transaction together with the position it reaches: state is always the exact result of
+//! a prefix of the log.
+
+use redb::{ReadTransaction, ReadableTable};
+use reel_abi::id::{CommitNo, Digest, Position, RunId, SegmentId, Seq, SpaceName, Version, WallTime};
+use reel_abi::outcome::{RunBegin, RunEnd};
+use reel_abi::record::{CellValue, OutboxEntry};
+use reel_abi::wire::Wire;
+
+use crate::chain::{Head, Segment};
+use crate::error::{Fault, Trouble};
+use crate::redb_file::{RedbFile, table};
+use crate::row::{ItemPlace, RowEnd};
+use crate::slice::{FramePlace, Slice};
+use crate::tables::*;
+
+/// One snapshot of the state.
+pub(crate) struct Snapshot<'a>(pub(crate) &'a ReadTransaction);
+
+/// The highest numbers in use.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Newest {
+    pub(crate) run: u64,
+    pub(crate) commit: u64,
+    pub(crate) segment: u64,
+}
+
+const APPLIED_KEY: &str = "applied";
+
+/// Reads in one snapshot; the default if there is no state yet.
+pub(crate) fn read<T: Default>(
+    file: &RedbFile,
+    f: impl FnOnce(&Snapshot<'_>) -> Result<T, Trouble>,
+) -> Result<T, Fault> {
+    Ok(file.read(|txn| f(&Snapshot(txn)))?.unwrap_or_default())
+}
+
+impl Snapshot<'_> {
+    /// The last row that is in the state.
+    pub(crate) fn applied(&self) -> Result<RowEnd, Trouble> {
+        let Some(meta) = table(self.0, META)? else { return Ok(RowEnd::default()) };
+        if !check_format(&meta)? {
+            return Ok(RowEnd::default());
+        }
+        meta.get(APPLIED_KEY)?.map_or_else(|| Ok(RowEnd::default()), |value| row_end_from(value.value()))
+    }
+
+    /// The highest numbers in use.
+    pub(crate) fn newest(&self) -> Result<Newest, Trouble> {
+        let mut newest = Newest::default();
+        if let Some(begins) = table(self.0, BEGINS)? {
+            newest.run = begins.last()?.map_or(0, |(key, _)| key.value());
+        }
+        if let Some(commits) = table(self.0, COMMITS)? {
+            newest.commit = commits.last()?.map_or(0, |(key, _)| key.value());
+        }
+        if let Some(segments) = table(self.0, SEGMENTS)? {
+            newest.segment = segments.last()?.map_or(0, |(key, _)| key.value());
+        }
+        Ok(newest)
+    }
+
+    /// The newest version of a cell up to `version`.
+    pub(crate) fn cell(&self, at: Head, family: u8, key: &[u8]) -> Result<Option<CellValue>, Trouble> {
+        let Some(cells) = table(self.0, CELLS)? else { return Ok(None) };
+        let newest = CellKey::new(at.segment, family, key, at.version);
+        let oldest = CellKey::new(at.segment, family, key, Version(0));
+        let Some(found) = cells.range(newest.bytes()..=oldest.bytes())?.next() else { return Ok(None) };
+        Ok(Some(CellValue::from_bytes(found?.1.value())?))
+    }
+
+    /// What is known of a segment.
+    pub(crate) fn segment(&self, segment: SegmentId) -> Result<Option<Segment>, Trouble> {
+        let Some(segments) = table(self.0, SEGMENTS)? else { return Ok(None) };
+        segments.get(segment.0)?.map(|value| Ok(Segment::from_bytes(value.value())?)).transpose()
+    }
+
+    /// Where a space stands.
+    pub(crate) fn head(&self, space: &SpaceName) -> Result<Option<Head>, Trouble> {
+        let Some(heads) = table(self.0, HEADS)? else { return Ok(None) };
+        Ok(heads.get(space.as_str())?.map(|value| head_from(value.value())))
+    }
+
+    /// Where all spaces stand.
+    pub(crate) fn heads(&self) -> Result<Vec<(SpaceName, Head)>, Trouble> {
+        let Some(heads) = table(self.0, HEADS)? else { return Ok(Vec::new()) };
+        let mut found = Vec::new();
+        for entry in heads.iter()? {
+            let (name, head) = entry?;
+            let space = name.value().parse().map_err(|e| Trouble::Corrupt(format!("heads: {e}")))?;
+            found.push((space, head_from(head.value())));
+        }
+        Ok(found)
+    }
+
+    /// The newest segment of a space opened at or before a version.
+    pub(crate) fn opening(&self, space: &SpaceName, at: Version) -> Result<Option<(Version, SegmentId)>, Trouble> {
+        let Some(openings) = table(self.0, OPENINGS)? else { return Ok(None) };
+        let found = openings.range((space.as_str(), 0)..=(space.as_str(), at.0))?.next_back();
+        Ok(found.transpose()?.map(|(key, value)| (Version(key.value().1), SegmentId(value.value()))))
+    }
+
+    /// The commits that made a space's versions.
+    pub(crate) fn versions(&self, space: &SpaceName) -> Result<Vec<(Version, CommitNo, RunId, WallTime)>, Trouble> {
+        let Some(versions) = table(self.0, VERSIONS)? else { return Ok(Vec::new()) };
+        let mut found = Vec::new();
+        for entry in versions.range((space.as_str(), 0)..=(space.as_str(), u64::MAX))? {
+            let (key, value) = entry?;
+            let (commit, run, at) = value.value();
+            found.push((Version(key.value().1), CommitNo(commit), RunId(run), WallTime(at)));
+        }
+        Ok(found)
+    }
+
+    /// How a run began.
+    pub(crate) fn begin(&self, run: RunId) -> Result<Option<RunBegin>, Trouble> {
+        let Some(begins) = table(self.0, BEGINS)? else { return Ok(None) };
+        begins.get(run.0)?.map(|value| Ok(RunBegin::from_bytes(value.value())?)).transpose()
+    }
+
+    /// How a run ended.
+    pub(crate) fn end(&self, run: RunId) -> Result<Option<RunEnd>, Trouble> {
+        let Some(ends) = table(self.0, ENDS)? else { return Ok(None) };
+        ends.get(run.0)?.map(|value| Ok(RunEnd::from_bytes(value.value())?)).transpose()
+    }
+
+    /// Up to `limit` runs below `before`, newest first.
+    pub(crate) fn runs_before(&self, before: u64, limit: usize) -> Result<Vec<RunId>, Trouble> {
+        let Some(begins) = table(self.0, BEGINS)? else { return Ok(Vec::new()) };
+        let newest_first = begins.range(..before)?.rev().take(limit);
+        newest_first.map(|entry| Ok(RunId(entry?.0.value()))).collect()
+    }
+
+    /// A run's frames from the last one that begins at or before `from`.
+    pub(crate) fn frames(&self, run: RunId, from: Seq) -> Result<Vec<(Seq, FramePlace)>, Trouble> {
+        let Some(frames) = table(self.0, FRAMES)? else { return Ok(Vec::new()) };
+        let holding = frames.range((run.0, 0)..=(run.0, from.0))?.next_back().transpose()?;
+        let from = holding.map_or(from.0, |(key, _)| key.value().1);
+        let mut found = Vec::new();
+        for entry in frames.range((run.0, from)..=(run.0, u64::MAX))? {
+            let (key, value) = entry?;
+            let (row, offset, count) = value.value();
+            let place = ItemPlace { row: Position(row), offset };
+            found.push((Seq(key.value().1), FramePlace { place, count }));
+        }
+        Ok(found)
+    }
+
+    /// Where a commit's record stands.
+    pub(crate) fn commit(&self, commit: CommitNo) -> Result<Option<ItemPlace>, Trouble> {
+        let Some(commits) = table(self.0, COMMITS)? else { return Ok(None) };
+        let place = commits.get(commit.0)?.map(|value| value.value());
+        Ok(place.map(|(row, offset)| ItemPlace { row: Position(row), offset }))
+    }
+
+    /// All effects not known to be delivered.
+    pub(crate) fn outbox(&self) -> Result<Vec<(CommitNo, Vec<OutboxEntry>)>, Trouble> {
+        let Some(outbox) = table(self.0, OUTBOX)? else { return Ok(Vec::new()) };
+        let mut found = Vec::new();
+        for entry in outbox.iter()? {
+            let (commit, entries) = entry?;
+            found.push((CommitNo(commit.value()), Vec::from_bytes(entries.value())?));
+        }
+        Ok(found)
+    }
+
+    /// The native code of a component.
+    pub(crate) fn compiled(&self, key: &Digest) -> Result<Option<Digest>, Trouble> {
+        let Some(compiled) = table(self.0, COMPILED)? else { return Ok(None) };
+        Ok(compiled.get(key.0)?.map(|value| Digest(value.value())))
+    }
+}
+
+fn head_from((segment, version): (u64, u64)) -> Head {
+    Head { segment: SegmentId(segment), version: Version(version) }
+}
+
+/// Writes a slice and the position it reaches.
+pub(crate) fn apply(file: &RedbFile, slice: &Slice) -> Result<(), Fault> {
+    file.write(true, |txn| {
+        let mut cells = txn.open_table(CELLS)?;
+        for (key, value) in &slice.cells {
+            cells.insert(key.bytes(), value.to_bytes().as_slice())?;
+        }
+        let mut segments = txn.open_table(SEGMENTS)?;
+        for (id, segment) in &slice.segments {
+            segments.insert(id.0, segment.to_bytes().as_slice())?;
+        }
+        let mut heads = txn.open_table(HEADS)?;
+        for (space, head) in &slice.heads {
+            heads.insert(space.as_str(), (head.segment.0, head.version.0))?;
+        }
+        let mut openings = txn.open_table(OPENINGS)?;
+        for ((space, version), segment) in &slice.openings {
+            openings.insert((space.as_str(), version.0), segment.0)?;
+        }
+        let mut versions = txn.open_table(VERSIONS)?;
+        for ((space, version), (commit, run, at)) in &slice.versions {
+            versions.insert((space.as_str(), version.0), (commit.0, run.0, at.0))?;
+        }
+        let mut begins = txn.open_table(BEGINS)?;
+        for (run, begin) in &slice.begins {
+            begins.insert(run.0, begin.to_bytes().as_slice())?;
+        }
+        let mut ends = txn.open_table(ENDS)?;
+        for (run, end) in &slice.ends {
+            ends.insert(run.0, end.to_bytes().as_slice())?;
+        }
+        let mut frames = txn.open_table(FRAMES)?;
+        for ((run, first), frame) in &slice.frames {
+            frames.insert((run.0, first.0), (frame.place.row.0, frame.place.offset, frame.count))?;
+        }
+        let mut commits = txn.open_table(COMMITS)?;
+        for (commit, place) in &slice.commits {
+            commits.insert(commit.0, (place.row.0, place.offset))?;
+        }
+        let mut outbox = txn.open_table(OUTBOX)?;
+        for (commit, entries) in &slice.outbox {
+            match entries {
+                Some(entries) => drop(outbox.insert(commit.0, entries.to_bytes().as_slice())?),
+                None => drop(outbox.remove(commit.0)?),
+            }
+        }
+        let mut compiled = txn.open_table(COMPILED)?;
+        for (key, code) in &slice.compiled {
+            compiled.insert(key.0, code.0)?;
+        }
+        let mut meta = txn.open_table(META)?;
+        put_format(&mut meta)?;
+        if slice.rows > 0 {
+            meta.insert(APPLIED_KEY, row_end_bytes(&slice.end).as_slice())?;
+        }
+        Ok(())
+    })
+}

@@ -1,0 +1,299 @@
+//! The handle of a database.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread::JoinHandle;
+
+use reel_abi::id::{CommitNo, Digest, RunId, Seq, SpaceName, Version, WallTime};
+use reel_abi::record::{CommitRecord, Frame, OutboxEntry};
+
+use crate::applier::Applying;
+use crate::blobs::Blobs;
+use crate::chain::Head;
+use crate::committer;
+use crate::dir::Dir;
+use crate::error::{AppendError, OpenError, ReadError};
+use crate::live::LiveLock;
+use crate::log::{LOG_FILE_BYTES, Log};
+use crate::opening::{self, Opened};
+use crate::queue::{Answer, Entry, Queue, Work};
+use crate::redb_file::RedbFile;
+use crate::row::RowEnd;
+use crate::runs::{FrameRef, RunRecord};
+use crate::submission::{Receipt, Submission};
+use crate::verify::{self, VerifyReport};
+use crate::view::View;
+
+/// An open database. Clones are handles of the same one; when the last is dropped (views hold one too), what is queued is
+/// made durable and the directory is free for another process.
+#[derive(Debug, Clone)]
+pub struct Store {
+    handle: Arc<Handle>,
+}
+
+#[derive(Debug)]
+struct Handle {
+    shared: Arc<Shared>,
+    end: RowEnd,
+    committer: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// What the threads and the handles share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) log: Log,
+    pub(crate) state: RedbFile,
+    pub(crate) blobs: Blobs,
+    pub(crate) live: LiveLock,
+    pub(crate) queue: Queue,
+    pub(crate) applying: Applying,
+    next_run: AtomicU64,
+    refused: OnceLock<Arc<str>>,
+    /// Last, so that the lock is given back when all files are closed.
+    dir: Arc<Dir>,
+}
+
+impl Store {
+    /// Opens the database in `dir`, which is made if it is not there. `owner` is what others are told while it is in use.
+    pub fn open(dir: &Path, owner: &str) -> Result<Self, OpenError> {
+        opening::open(dir, owner, true, LOG_FILE_BYTES).map(Self::start)
+    }
+
+    /// Opens the database in `dir`; [`OpenError::NotFound`] if there is none.
+    pub fn open_existing(dir: &Path, owner: &str) -> Result<Self, OpenError> {
+        opening::open(dir, owner, false, LOG_FILE_BYTES).map(Self::start)
+    }
+
+    /// Like [`Store::open`] with another size at which log files are closed, in bytes. For tests of many files.
+    #[doc(hidden)]
+    pub fn open_with_log_file_bytes(dir: &Path, owner: &str, bytes: u64) -> Result<Self, OpenError> {
+        opening::open(dir, owner, true, bytes).map(Self::start)
+    }
+
+    fn start(opened: Opened) -> Self {
+        let Opened { dir, log, state, live, end } = opened;
+        let shared = Shared {
+            blobs: Blobs::new(dir.blobs()),
+            log,
+            state,
+            next_run: AtomicU64::new(live.newest.run + 1),
+            live: LiveLock::new(live),
+            queue: Queue::default(),
+            applying: Applying::default(),
+            refused: OnceLock::new(),
+            dir,
+        };
+        Self { handle: Arc::new(Handle { shared: Arc::new(shared), end, committer: Mutex::new(None) }) }
+    }
+
+    /// The directory it is in.
+    pub fn dir(&self) -> &Path {
+        self.shared().dir.root()
+    }
+
+    /// A number for a new run: one more than the newest known, never handed out twice.
+    pub fn next_run(&self) -> RunId {
+        RunId(self.shared().next_run.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Where a space stands; `None` if nothing ever ran in it.
+    pub fn head(&self, space: &SpaceName) -> Result<Option<Head>, ReadError> {
+        self.shared().head(space)
+    }
+
+    /// Where a space stands. A new one gets a segment, which is written with the first run that begins in it.
+    pub fn head_or_new(&self, space: &SpaceName) -> Result<Head, ReadError> {
+        self.shared().head_or_new(space)
+    }
+
+    /// All spaces by name, and where they stand.
+    pub fn spaces(&self) -> Result<Vec<(SpaceName, Head)>, ReadError> {
+        self.shared().spaces()
+    }
+
+    /// The segment in which a version of a space lives, through the rollbacks of its history.
+    pub fn head_at(&self, space: &SpaceName, version: Version) -> Result<Option<Head>, ReadError> {
+        self.shared().head_at(space, version)
+    }
+
+    /// The commits that made a space's versions, ascending.
+    pub fn history(&self, space: &SpaceName) -> Result<Vec<(Version, CommitNo, RunId, WallTime)>, ReadError> {
+        self.shared().history(space)
+    }
+
+    /// A space as it was at a version.
+    pub fn view(&self, head: Head) -> Result<View, ReadError> {
+        Ok(View::new(self.clone(), self.shared().chain(head)?))
+    }
+
+    /// Opens a segment over `parent`: a fork if `expected` is `None` (the space must be new), else a rollback of the space,
+    /// which must still stand at `expected` and gets its next version. Blocks until durable.
+    pub fn open_segment(&self, space: &SpaceName, expected: Option<Head>, parent: Head) -> Result<Head, AppendError> {
+        if self.shared().chain(parent).is_err() {
+            return Err(AppendError::Invalid("the parent is no version of a space"));
+        }
+        match self.ask(Work::OpenSegment { space: space.clone(), expected, parent }, 256)? {
+            Answer::Opened(head) => Ok(head),
+            Answer::Receipt(_) => Err(AppendError::Invalid("no segment was opened")),
+        }
+    }
+
+    /// Appends a piece of a run's record and waits until it is durable, with all blobs put before.
+    pub fn append(&self, submission: Submission) -> Result<Receipt, AppendError> {
+        submission.check()?;
+        let bytes = submission.bytes();
+        match self.ask(Work::Submit(submission), bytes)? {
+            Answer::Receipt(receipt) => Ok(receipt),
+            Answer::Opened(_) => Err(AppendError::Invalid("no submission was written")),
+        }
+    }
+
+    /// Appends a run's begin or frames without waiting: durable with the next batch, within about 100 ms. The order of one
+    /// caller's submissions is kept.
+    pub fn append_soon(&self, submission: Submission) -> Result<(), AppendError> {
+        submission.check()?;
+        if submission.ending.is_some() {
+            return Err(AppendError::Invalid("an ending has to be waited for"));
+        }
+        let bytes = submission.bytes();
+        self.enqueue(Entry { work: Work::Submit(submission), bytes, ticket: 0, answer: None })
+    }
+
+    /// Notes that all effects of a commit were carried out; durable on return.
+    pub fn delivered(&self, commit: CommitNo) -> Result<(), AppendError> {
+        self.ask(Work::Delivered(commit), 32).map(drop)
+    }
+
+    /// A run's record; `None` if it never began.
+    pub fn run(&self, run: RunId) -> Result<Option<RunRecord>, ReadError> {
+        self.shared().run(run)
+    }
+
+    /// The newest run that began.
+    pub fn newest_run(&self) -> Option<RunId> {
+        self.shared().live.read().newest_run()
+    }
+
+    /// Up to `limit` runs, newest first, below `before` if given.
+    pub fn runs(&self, before: Option<RunId>, limit: usize) -> Result<Vec<RunRecord>, ReadError> {
+        self.shared().runs(before, limit)
+    }
+
+    /// Where a run's frames lie, ascending, from the one that holds event `from`.
+    pub fn frames(&self, run: RunId, from: Seq) -> Result<Vec<FrameRef>, ReadError> {
+        self.shared().frames(run, from)
+    }
+
+    /// Reads a frame.
+    pub fn frame(&self, at: &FrameRef) -> Result<Frame, ReadError> {
+        self.shared().frame(at)
+    }
+
+    /// A commit's record.
+    pub fn commit(&self, commit: CommitNo) -> Result<Option<CommitRecord>, ReadError> {
+        self.shared().commit_record(commit)
+    }
+
+    /// The payloads.
+    pub fn blobs(&self) -> &Blobs {
+        &self.shared().blobs
+    }
+
+    /// The effects of durable commits that are not known to be carried out, in the order of their commits.
+    pub fn undelivered(&self) -> Result<Vec<(CommitNo, Vec<OutboxEntry>)>, ReadError> {
+        self.shared().undelivered()
+    }
+
+    /// Digest of the native code that was cached for `key`.
+    pub fn compiled(&self, key: &Digest) -> Result<Option<Digest>, ReadError> {
+        let shared = self.shared();
+        let known = shared.live.read().slices().find_map(|slice| slice.compiled.get(key).copied());
+        match known {
+            Some(code) => Ok(Some(code)),
+            None => Ok(crate::state::read(&shared.state, |snapshot| snapshot.compiled(key))?),
+        }
+    }
+
+    /// Remembers the native code for `key`. Not part of the log: forgotten if the state is lost, or the process is killed.
+    pub fn set_compiled(&self, key: Digest, code: Digest) -> Result<(), AppendError> {
+        self.shared().refused().map_or(Ok(()), Err)?;
+        self.shared().live.write().active.compiled.insert(key, code);
+        Ok(())
+    }
+
+    /// Writes what is only in memory and in the log to the state file now, for instance before the directory is copied.
+    pub fn settle(&self) -> Result<(), AppendError> {
+        self.handle.shared.applying.settle(&self.handle.shared);
+        self.shared().refused().map_or(Ok(()), Err)
+    }
+
+    /// Checks everything there is; see [`VerifyReport`]. `check` gets each frame and its unpacked bytes and says what is wrong
+    /// with it; `progress` gets the rows done and how many there are.
+    pub fn verify(
+        &self,
+        check: &mut dyn FnMut(&Frame, &[u8]) -> Result<(), String>,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<VerifyReport, ReadError> {
+        verify::verify(self.shared(), check, progress)
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.handle.shared
+    }
+
+    fn ask(&self, work: Work, bytes: usize) -> Result<Answer, AppendError> {
+        let (answer, answered) = mpsc::channel();
+        self.enqueue(Entry { work, bytes, ticket: 0, answer: Some(answer) })?;
+        let silent = || self.shared().refused().unwrap_or(AppendError::Invalid("the committer ended"));
+        answered.recv().unwrap_or_else(|_| Err(silent()))
+    }
+
+    fn enqueue(&self, entry: Entry) -> Result<(), AppendError> {
+        let shared = self.shared();
+        shared.refused().map_or(Ok(()), Err)?;
+        self.handle.start_committer();
+        shared.queue.push(entry, || shared.blobs.ticket());
+        Ok(())
+    }
+}
+
+impl Handle {
+    fn start_committer(&self) {
+        let mut committer = self.committer.lock().unwrap_or_else(PoisonError::into_inner);
+        if committer.is_none() {
+            let (shared, end) = (self.shared.clone(), self.end);
+            *committer = Some(std::thread::spawn(move || committer::run(shared, end)));
+        }
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.shared.queue.stop();
+        if let Some(committer) = self.committer.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            let _ = committer.join();
+        }
+        self.shared.applying.finish(&self.shared);
+        for closed in [self.shared.log.close(), self.shared.state.close()] {
+            if let Err(fault) = closed {
+                tracing::warn!("closing {fault}");
+            }
+        }
+    }
+}
+
+impl Shared {
+    /// Why nothing is accepted any more.
+    pub(crate) fn refused(&self) -> Option<AppendError> {
+        self.refused.get().map(|why| AppendError::Refused(why.clone()))
+    }
+
+    /// Accepts nothing from now on.
+    pub(crate) fn refuse(&self, why: &str) {
+        if self.refused.set(why.into()).is_ok() {
+            tracing::error!("the database accepts nothing more: {why}");
+        }
+    }
+}

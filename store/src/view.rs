@@ -1,0 +1,90 @@
+//! A space as it was at a version. What it shows never changes, whatever is committed meanwhile.
+
+use reel_abi::record::CellValue;
+
+use crate::chain::Head;
+use crate::error::ReadError;
+use crate::scan::{self, Wanted};
+use crate::state::Snapshot;
+use crate::store::Store;
+
+/// A space at a version.
+#[derive(Debug, Clone)]
+pub struct View {
+    store: Store,
+    /// The segments seen, nearest first, each with the newest version to be seen in it.
+    chain: Vec<Head>,
+}
+
+impl View {
+    pub(crate) fn new(store: Store, chain: Vec<Head>) -> Self {
+        Self { store, chain }
+    }
+
+    /// The head that was asked for.
+    pub fn head(&self) -> Head {
+        self.chain[0]
+    }
+
+    /// The value of a key; never a tombstone.
+    pub fn get(&self, family: u8, key: &[u8]) -> Result<Option<CellValue>, ReadError> {
+        let shared = self.store.shared();
+        // Memory first: what is not there any more is in the file when that is looked at.
+        let live = shared.live.read();
+        let in_memory = self.chain.iter().enumerate().find_map(|(level, at)| {
+            let newest = |slice: &crate::slice::Slice| slice.cell(at.segment, family, key, at.version).cloned();
+            live.slices().find_map(newest).map(|value| (level, value))
+        });
+        drop(live);
+        let nearer = &self.chain[..in_memory.as_ref().map_or(self.chain.len(), |(level, _)| *level)];
+        let mut found = None;
+        if !nearer.is_empty() {
+            found = crate::state::read(&shared.state, |snapshot: &Snapshot<'_>| {
+                for at in nearer {
+                    if let Some(value) = snapshot.cell(*at, family, key)? {
+                        return Ok(Some(value));
+                    }
+                }
+                Ok(None)
+            })?;
+        }
+        let value = found.or(in_memory.map(|(_, value)| value));
+        Ok(value.filter(|value| *value != CellValue::Tombstone))
+    }
+
+    /// Up to `limit` keys of `[from, until)` in ascending order with their values, without tombstones.
+    pub fn scan(
+        &self,
+        family: u8,
+        from: &[u8],
+        until: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<(Vec<u8>, CellValue)>, ReadError> {
+        let shared = self.store.shared();
+        let wanted = Wanted { family, until };
+        let mut from = from.to_vec();
+        let mut out = Vec::new();
+        loop {
+            let chunk = scan::gather(&shared.live.read(), &self.chain, wanted, &from);
+            let horizon = chunk.horizon.clone();
+            let mut chunk = Some(chunk);
+            let merged = shared.state.read(|txn| {
+                scan::with_cursors(txn, &self.chain, wanted, &from, |cursors| {
+                    scan::merge(chunk.take().unwrap_or_default(), cursors, limit, &mut out)
+                })
+            })?;
+            if merged.is_none() {
+                let in_memory = scan::merge(chunk.take().unwrap_or_default(), &mut [], limit, &mut out);
+                in_memory.map_err(|trouble| trouble.in_file(shared.state.path()))?;
+            }
+            match horizon {
+                Some(horizon) if out.len() < limit => {
+                    // The key right after the horizon.
+                    from = horizon;
+                    from.push(0);
+                }
+                _ => return Ok(out),
+            }
+        }
+    }
+}

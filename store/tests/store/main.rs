@@ -1,0 +1,12 @@
+//! The store from outside: against a model, under damage, under crashes, under load.
+#![allow(clippy::unwrap_used, clippy::disallowed_macros, clippy::disallowed_methods)]
+
+mod blobs;
+mod concurrency;
+mod crash;
+mod damage;
+mod model;
+mod opening;
+mod runs;
+mod scans;
+mod support;

@@ -1,0 +1,104 @@
+//! Submissions to write and directories to write them to.
+
+use std::fs;
+use std::path::Path;
+
+use reel_abi::id::{Digest, RunId, Seq, SpaceName, WallTime};
+use reel_abi::limits::Limits;
+use reel_abi::outcome::{Outcome, RunBegin};
+use reel_abi::record::{Cell, CellValue, Frame, OutboxEntry};
+use reel_store::{AppendError, Ending, Head, Proposal, Receipt, Store, Submission, VerifyReport};
+
+pub fn name(text: &str) -> SpaceName {
+    text.parse().unwrap()
+}
+
+pub fn open(dir: &Path) -> Store {
+    Store::open(dir, "test").unwrap()
+}
+
+pub fn begin(store: &Store, space: &SpaceName, head: Head) -> RunBegin {
+    RunBegin {
+        at: WallTime(1000),
+        component: Digest::of(b"component"),
+        content: store.blobs().put(b"content".to_vec()).unwrap(),
+        name: "test.wasm".into(),
+        args: vec!["test".into()],
+        env: vec![("A".into(), "B".into())],
+        dirs: vec![],
+        limits: Limits::default(),
+        space: space.clone(),
+        segment: head.segment,
+        version: head.version,
+        commit_on_failure: false,
+        engine: "none".into(),
+    }
+}
+
+pub fn frame(run: RunId, first: u64, count: u32) -> Frame {
+    let raw = format!("events {first} to {} of {run}", first + u64::from(count));
+    Frame::pack(run, Seq(first), count, (WallTime(1), WallTime(2)), raw.as_bytes()).unwrap()
+}
+
+pub fn cell(family: u8, key: &[u8], value: Option<&[u8]>) -> Cell {
+    let value = match value {
+        Some(bytes) => CellValue::Inline { bytes: bytes.to_vec().into() },
+        None => CellValue::Tombstone,
+    };
+    Cell { family, key: key.to_vec().into(), value }
+}
+
+pub fn ending(events: u64, commit: Option<Proposal>) -> Ending {
+    Ending {
+        at: WallTime(2000),
+        outcome: Outcome::Exit { code: 0 },
+        events,
+        logged_bytes: 10,
+        written_bytes: 20,
+        memory: Some(7),
+        commit,
+    }
+}
+
+/// A whole run in one submission: begin, one frame of three events, commit.
+pub fn whole(store: &Store, space: &SpaceName, base: Head, cells: Vec<Cell>, outbox: Vec<OutboxEntry>) -> Submission {
+    let run = store.next_run();
+    let commit = Proposal { space: space.clone(), base, cells, outbox };
+    Submission {
+        run,
+        begun: Some(begin(store, space, base)),
+        frames: vec![frame(run, 0, 3)],
+        ending: Some(ending(3, Some(commit))),
+    }
+}
+
+/// Commits cells to a space at its head.
+pub fn put(store: &Store, space: &str, cells: Vec<Cell>) -> Result<Receipt, AppendError> {
+    let space = name(space);
+    let head = store.head_or_new(&space).unwrap();
+    store.append(whole(store, &space, head, cells, vec![]))
+}
+
+pub fn verify(store: &Store) -> VerifyReport {
+    store.verify(&mut |_, _| Ok(()), &mut |_, _| {}).unwrap()
+}
+
+pub fn assert_sound(store: &Store) -> VerifyReport {
+    let report = verify(store);
+    assert!(report.is_sound(), "{:#?}", report.problems);
+    report
+}
+
+/// What is on disk at this moment, as a crash would leave it.
+pub fn copy_dir(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_dir(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
