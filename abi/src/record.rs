@@ -140,6 +140,13 @@ wire_enum! {
             /// What it points to.
             target: String,
         },
+        /// Another name of a file that an earlier change names or that is there.
+        5 => Link {
+            /// Path below the grant.
+            path: String,
+            /// The other name.
+            to: String,
+        },
     }
 }
 

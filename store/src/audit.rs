@@ -1,6 +1,6 @@
 //! What may follow what in a log, and how much state it must give. Pure bookkeeping, fed with one item after the other.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use reel_abi::id::{CommitNo, Digest, Position, RunId, SegmentId, Seq, SpaceName, Version};
 use reel_abi::record::{CellValue, Chunk, CommitRecord, Frame, HostChange, LogItem, SpaceChange};
@@ -20,7 +20,7 @@ pub(crate) struct Audit {
     pub(crate) heads: BTreeMap<SpaceName, Head>,
     /// Commits with effects, until delivered.
     pub(crate) outbox: BTreeMap<CommitNo, usize>,
-    segment: SegmentId,
+    segments: HashSet<SegmentId>,
     pub(crate) totals: Totals,
     /// Payloads that an item names, and one place that does.
     pub(crate) named: HashMap<Digest, Place>,
@@ -82,13 +82,12 @@ impl Audit {
             }
             LogItem::SpaceOpened { space, segment, version, parent } => {
                 self.totals.segments += 1;
-                if *segment <= self.segment && !self.blind {
+                if !self.segments.insert(*segment) {
                     report.add(at.clone(), format!("segment {segment} was opened before"));
                 }
                 if parent.is_some_and(|(parent, _)| parent >= *segment) {
                     report.add(at, format!("segment {segment} lies over one that is not older"));
                 }
-                self.segment = self.segment.max(*segment);
                 self.heads.insert(space.clone(), Head { segment: *segment, version: *version });
             }
         }

@@ -70,3 +70,40 @@ pub(crate) fn chain<E: From<ChainError>>(
         at = parent;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn segments(id: SegmentId) -> Result<Option<Segment>, ChainError> {
+        let space: SpaceName = "s".parse().map_err(|_| ChainError::Unknown(id))?;
+        let parent = match id.0 {
+            1 => None,
+            2 => Some((SegmentId(1), Version(3))),
+            3 => Some((SegmentId(2), Version(6))),
+            4 => Some((SegmentId(4), Version(1))),
+            5 => Some((SegmentId(9), Version(1))),
+            6 => Some((SegmentId(0), Version(1))),
+            _ => return Ok(None),
+        };
+        Ok(Some(Segment { space, opened: Version(0), parent }))
+    }
+
+    fn head(segment: u64, version: u64) -> Head {
+        Head { segment: SegmentId(segment), version: Version(version) }
+    }
+
+    #[test]
+    fn the_drawn_example() {
+        assert_eq!(chain(head(3, 2), segments), Ok(vec![head(3, 2), head(2, 6), head(1, 3)]));
+        assert_eq!(chain(head(1, 5), segments), Ok(vec![head(1, 5)]));
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        let not_older = |child, parent| ChainError::NotOlder { child: SegmentId(child), parent: SegmentId(parent) };
+        assert_eq!(chain(head(4, 1), segments), Err(not_older(4, 4)));
+        assert_eq!(chain(head(5, 1), segments), Err(not_older(5, 9)));
+        assert_eq!(chain(head(6, 1), segments), Err(ChainError::Unknown(SegmentId(0))));
+    }
+}

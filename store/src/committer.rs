@@ -124,7 +124,7 @@ impl Committer {
 
     fn stage(&self, batch: &mut Batch, work: Work) -> Result<Answer, AppendError> {
         match work {
-            Work::Submit(submission) => self.stage_submission(batch, submission).map(Answer::Receipt),
+            Work::Submit(submission) => self.stage_submission(batch, *submission).map(Answer::Receipt),
             Work::Delivered(commit) => {
                 batch.push(LogItem::Delivered { commit });
                 Ok(Answer::Receipt(Receipt { disposition: None }))

@@ -28,6 +28,8 @@ mod committer;
 mod compare;
 mod dir;
 mod error;
+#[cfg(test)]
+mod failures;
 mod live;
 mod log;
 mod opening;

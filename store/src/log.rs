@@ -12,7 +12,7 @@ use reel_abi::id::Position;
 use crate::dir::{self, Dir};
 use crate::error::{Fault, OpenError, Trouble};
 use crate::redb_file::{RedbFile, table};
-use crate::row::{Row, RowEnd, link_of};
+use crate::row::{NUMBERS_END, Row, RowEnd, link_of};
 use crate::tables::{META, ROWS, check_format, put_format, row_end_bytes, row_end_from};
 
 /// A log file is closed for good when it is larger than this. Small enough to be shipped, dropped and, after a crash,
@@ -24,6 +24,9 @@ const CACHE_BYTES: usize = 16 << 20;
 
 /// No more sealed files than this are open at once.
 const OPEN_SEALED: usize = 4;
+
+/// Gets position and bytes of a row and says whether to go on.
+pub(crate) type Walker<'a> = &'a mut dyn FnMut(Position, &[u8]) -> Result<bool, Trouble>;
 
 /// The log of a database.
 #[derive(Debug)]
@@ -81,10 +84,10 @@ impl Log {
             }
         }
         let mut before: BTreeMap<_, _> = numbers.into_iter().map(|number| (number, None)).collect();
-        if let Some((number, file)) = unbegun {
-            if let Some(full) = active.replace(Active { number, file, before: last, begun: false }) {
-                before.insert(full.number, Some(full.before));
-            }
+        if let Some((number, file)) = unbegun
+            && let Some(full) = active.replace(Active { number, file, before: last, begun: false })
+        {
+            before.insert(full.number, Some(full.before));
         }
         let active = active.unwrap_or_else(|| {
             let file = Arc::new(RedbFile::new(dir.log(1), CACHE_BYTES));
@@ -154,17 +157,13 @@ impl Log {
 
     /// Walks over the rows from `from` on in one file, the one that holds it. `f` gets position and bytes and says whether to
     /// go on. Returns the position to go on from, or `None` if it was the last file or `f` said so.
-    pub(crate) fn walk(
-        &self,
-        from: Position,
-        f: &mut dyn FnMut(Position, &[u8]) -> Result<bool, Trouble>,
-    ) -> Result<Option<Position>, Fault> {
+    pub(crate) fn walk(&self, from: Position, f: Walker<'_>) -> Result<Option<Position>, Fault> {
         let Some((newest, file)) = self.file_holding(from)? else { return Ok(None) };
         let mut last = None;
         let mut on = true;
         file.read(|txn| {
             let Some(rows) = table(txn, ROWS)? else { return Ok(()) };
-            for entry in rows.range(from.0..)? {
+            for entry in rows.range(from.0..NUMBERS_END)? {
                 let (position, bytes) = entry?;
                 last = Some(Position(position.value()));
                 if !f(Position(position.value()), bytes.value())? {
@@ -181,7 +180,8 @@ impl Log {
     pub(crate) fn numbers(&self) -> Vec<u64> {
         let active = self.active().number;
         let sealed = self.sealed.lock().unwrap_or_else(PoisonError::into_inner);
-        sealed.before.keys().copied().chain([active]).collect()
+        // It may have been sealed between the two lines.
+        sealed.before.keys().copied().filter(|number| *number < active).chain([active]).collect()
     }
 
     /// A file by its number, and the row it says lies before its first.
@@ -257,8 +257,8 @@ fn ends(txn: &ReadTransaction) -> Result<Option<FileEnds>, Trouble> {
         None => before,
         Some((position, bytes)) => RowEnd { position: Position(position.value()), link: link_of(bytes.value())? },
     };
-    if last.position < before.position {
-        return Err(Trouble::Corrupt("its rows come before its beginning".to_owned()));
+    if last.position < before.position || last.position.0 >= NUMBERS_END {
+        return Err(Trouble::Corrupt("the numbers of its rows make no sense".to_owned()));
     }
     Ok(Some(FileEnds { before, last }))
 }

@@ -21,7 +21,7 @@ const SOON: Duration = Duration::from_millis(50);
 const SOON_BYTES: usize = 4 << 20;
 
 /// How often the committer lets others run before it takes fewer than the last time.
-const GATHER_YIELDS: usize = 16;
+const GATHER_YIELDS: usize = 300;
 
 /// With so many bytes in the queue callers wait; stops a flood of events from filling memory.
 const FULL_BYTES: usize = 64 << 20;
@@ -32,7 +32,7 @@ const BATCH_BYTES: usize = 32 << 20;
 /// What is to be written.
 #[derive(Debug)]
 pub(crate) enum Work {
-    Submit(Submission),
+    Submit(Box<Submission>),
     Delivered(CommitNo),
     OpenSegment { space: SpaceName, expected: Option<Head>, parent: Head },
 }

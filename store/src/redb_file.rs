@@ -22,6 +22,9 @@ pub(crate) struct RedbFile {
     path: PathBuf,
     cache_bytes: usize,
     slot: RwLock<Slot>,
+    /// Makes writes fail, as a full disk does.
+    #[cfg(test)]
+    pub(crate) full: std::sync::atomic::AtomicBool,
 }
 
 enum Slot {
@@ -49,7 +52,13 @@ impl std::fmt::Debug for Slot {
 impl RedbFile {
     /// A file at `path`, not touched yet.
     pub(crate) fn new(path: PathBuf, cache_bytes: usize) -> Self {
-        Self { path, cache_bytes, slot: RwLock::new(Slot::Closed) }
+        Self {
+            path,
+            cache_bytes,
+            slot: RwLock::new(Slot::Closed),
+            #[cfg(test)]
+            full: std::sync::atomic::AtomicBool::new(false),
+        }
     }
 
     /// Where it is.
@@ -85,6 +94,10 @@ impl RedbFile {
             let mut txn = db.begin_write()?;
             txn.set_quick_repair(quick_repair);
             let value = f(&txn)?;
+            #[cfg(test)]
+            if self.full.load(std::sync::atomic::Ordering::Relaxed) {
+                return Err(Trouble::Io(std::io::Error::other("disk full")));
+            }
             txn.commit()?;
             Ok(value)
         })

@@ -13,6 +13,9 @@ use reel_abi::wire::{CodecError, Reader, Wire, Writer};
 /// Bytes of the link at a row's beginning.
 pub(crate) const LINK_BYTES: usize = 32;
 
+/// Numbers of rows, runs, commits, segments, versions and events are below this; a forged one cannot make counting overflow.
+pub(crate) const NUMBERS_END: u64 = 1 << 62;
+
 /// A row's link; the one before the first row is zero.
 pub(crate) type Link = Digest;
 
@@ -100,12 +103,40 @@ pub(crate) fn items(bytes: &[u8]) -> Result<Vec<(u32, LogItem)>, CodecError> {
     let mut items = Vec::new();
     while reader.left() > 0 {
         let offset = reader.at() as u32;
-        items.push((offset, LogItem::take(&mut reader)?));
+        items.push((offset, take(&mut reader)?));
     }
     Ok(items)
 }
 
 /// The item at `offset` of a row.
 pub(crate) fn item(bytes: &[u8], offset: u32) -> Result<LogItem, CodecError> {
-    LogItem::take(&mut Reader::resume(bytes, offset as usize, [0; 2]))
+    take(&mut Reader::resume(bytes, offset as usize, [0; 2]))
+}
+
+fn take(reader: &mut Reader<'_>) -> Result<LogItem, CodecError> {
+    let at = reader.at();
+    let item = LogItem::take(reader)?;
+    if numbers(&item).into_iter().all(|number| number < NUMBERS_END) {
+        Ok(item)
+    } else {
+        Err(CodecError::NotCanonical { what: "number of a log item", at })
+    }
+}
+
+/// The numbers in an item that are counted on from.
+fn numbers(item: &LogItem) -> Vec<u64> {
+    match item {
+        LogItem::Begun { run, begin } => vec![run.0, begin.segment.0, begin.version.0],
+        LogItem::Frame { frame } => vec![frame.run.0, frame.first.0],
+        LogItem::Commit { record } => {
+            let spaces = record.spaces.iter().flat_map(|change| [change.segment.0, change.version.0]);
+            spaces.chain([record.number.0, record.run.0]).collect()
+        }
+        LogItem::Ended { run, .. } => vec![run.0],
+        LogItem::Delivered { commit } => vec![commit.0],
+        LogItem::SpaceOpened { segment, version, parent, .. } => {
+            let (under, seen) = parent.unwrap_or_default();
+            vec![segment.0, version.0, under.0, seen.0]
+        }
+    }
 }

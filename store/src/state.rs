@@ -12,7 +12,7 @@ use reel_abi::wire::Wire;
 use crate::chain::{Head, Segment};
 use crate::error::{Fault, Trouble};
 use crate::redb_file::{RedbFile, table};
-use crate::row::{ItemPlace, RowEnd};
+use crate::row::{ItemPlace, NUMBERS_END, RowEnd};
 use crate::slice::{FramePlace, Slice};
 use crate::tables::*;
 
@@ -59,6 +59,9 @@ impl Snapshot<'_> {
         if let Some(segments) = table(self.0, SEGMENTS)? {
             newest.segment = segments.last()?.map_or(0, |(key, _)| key.value());
         }
+        if newest.run.max(newest.commit).max(newest.segment) >= NUMBERS_END {
+            return Err(Trouble::Corrupt("its newest numbers make no sense".to_owned()));
+        }
         Ok(newest)
     }
 
@@ -80,7 +83,7 @@ impl Snapshot<'_> {
     /// Where a space stands.
     pub(crate) fn head(&self, space: &SpaceName) -> Result<Option<Head>, Trouble> {
         let Some(heads) = table(self.0, HEADS)? else { return Ok(None) };
-        Ok(heads.get(space.as_str())?.map(|value| head_from(value.value())))
+        heads.get(space.as_str())?.map(|value| head_from(value.value())).transpose()
     }
 
     /// Where all spaces stand.
@@ -90,7 +93,7 @@ impl Snapshot<'_> {
         for entry in heads.iter()? {
             let (name, head) = entry?;
             let space = name.value().parse().map_err(|e| Trouble::Corrupt(format!("heads: {e}")))?;
-            found.push((space, head_from(head.value())));
+            found.push((space, head_from(head.value())?));
         }
         Ok(found)
     }
@@ -173,8 +176,11 @@ impl Snapshot<'_> {
     }
 }
 
-fn head_from((segment, version): (u64, u64)) -> Head {
-    Head { segment: SegmentId(segment), version: Version(version) }
+fn head_from((segment, version): (u64, u64)) -> Result<Head, Trouble> {
+    if segment.max(version) >= NUMBERS_END {
+        return Err(Trouble::Corrupt("the numbers of a head make no sense".to_owned()));
+    }
+    Ok(Head { segment: SegmentId(segment), version: Version(version) })
 }
 
 /// Writes a slice and the position it reaches.

@@ -144,7 +144,7 @@ impl Store {
     pub fn append(&self, submission: Submission) -> Result<Receipt, AppendError> {
         submission.check()?;
         let bytes = submission.bytes();
-        match self.ask(Work::Submit(submission), bytes)? {
+        match self.ask(Work::Submit(Box::new(submission)), bytes)? {
             Answer::Receipt(receipt) => Ok(receipt),
             Answer::Opened(_) => Err(AppendError::Invalid("no submission was written")),
         }
@@ -158,7 +158,7 @@ impl Store {
             return Err(AppendError::Invalid("an ending has to be waited for"));
         }
         let bytes = submission.bytes();
-        self.enqueue(Entry { work: Work::Submit(submission), bytes, ticket: 0, answer: None })
+        self.enqueue(Entry { work: Work::Submit(Box::new(submission)), bytes, ticket: 0, answer: None })
     }
 
     /// Notes that all effects of a commit were carried out; durable on return.
@@ -231,6 +231,7 @@ impl Store {
 
     /// Checks everything there is; see [`VerifyReport`]. `check` gets each frame and its unpacked bytes and says what is wrong
     /// with it; `progress` gets the rows done and how many there are.
+    #[expect(clippy::type_complexity, reason = "two callbacks, each spelled out once")]
     pub fn verify(
         &self,
         check: &mut dyn FnMut(&Frame, &[u8]) -> Result<(), String>,

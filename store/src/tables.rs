@@ -176,3 +176,39 @@ pub(crate) fn row_end_from(bytes: &[u8]) -> Result<RowEnd, Trouble> {
     let link = Digest(link.try_into().map_err(|_| bad())?);
     Ok(RowEnd { position: Position(u64::from_le_bytes(*position)), link })
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn cell_keys_order_by_segment_family_key_and_newest_first(
+            mut cells in prop::collection::vec(
+                (0u64..3, 0u8..3, prop::collection::vec(prop_oneof![Just(0u8), Just(255), any::<u8>()], 0..12), any::<u64>()),
+                0..30,
+            ),
+        ) {
+            let key = |(segment, family, key, version): &(u64, u8, Vec<u8>, u64)| {
+                CellKey::new(SegmentId(*segment), *family, key, Version(*version))
+            };
+            let mut keys: Vec<CellKey> = cells.iter().map(key).collect();
+            keys.sort();
+            cells.sort_by(|a, b| (a.0, a.1, &a.2).cmp(&(b.0, b.1, &b.2)).then(b.3.cmp(&a.3)));
+            prop_assert_eq!(&keys, &cells.iter().map(key).collect::<Vec<_>>());
+            for (cell, key) in cells.iter().zip(&keys) {
+                prop_assert_eq!(cell_key_part(key.bytes(), SegmentId(cell.0), cell.1), Some(cell.2.as_slice()));
+                prop_assert_eq!(cell_key_version(key.bytes()), Some(Version(cell.3)));
+            }
+        }
+
+        #[test]
+        fn bytes_that_are_no_cell_key_are_compared_all_the_same(a in prop::collection::vec(any::<u8>(), 0..20), b in prop::collection::vec(any::<u8>(), 0..20)) {
+            prop_assert_eq!(compare(&a, &b), compare(&b, &a).reverse());
+            prop_assert_eq!(compare(&a, &b) == Ordering::Equal, a == b);
+            let _ = (cell_key_part(&a, SegmentId(0), 0), cell_key_version(&a));
+        }
+    }
+}

@@ -15,7 +15,7 @@ use crate::audit::Audit;
 use crate::compare;
 use crate::error::{Fault, ReadError, Trouble};
 use crate::redb_file::{RedbFile, table};
-use crate::row::{self, Link, RowEnd};
+use crate::row::{self, Link, NUMBERS_END, RowEnd};
 use crate::state::Snapshot;
 use crate::store::Shared;
 use crate::tables::{BLOB_DATA, BLOB_IDS, ROWS};
@@ -131,11 +131,10 @@ struct Verifier<'a> {
 }
 
 pub(crate) fn verify(shared: &Shared, check: Check<'_>, progress: Progress<'_>) -> Result<VerifyReport, ReadError> {
-    shared.blobs.flush().map_err(|error| ReadError::Corrupt {
-        file: shared.blobs.file().path().to_owned(),
-        what: format!("payloads cannot be written: {error}"),
-    })?;
     let mut report = VerifyReport::default();
+    if let Err(error) = shared.blobs.flush() {
+        report.add(Place::File(shared.blobs.file().path().to_owned()), error.to_string());
+    }
     let state = match snapshot(shared) {
         Ok(state) => state,
         Err(fault) => {
@@ -143,13 +142,13 @@ pub(crate) fn verify(shared: &Shared, check: Check<'_>, progress: Progress<'_>) 
             None
         }
     };
-    let mut verifier = Verifier { shared, check, report, audit: Audit::default(), state, before: None };
     let rows = shared.live.read().end.position.0;
+    let mut verifier = Verifier { shared, check, report, audit: Audit::default(), state, before: None };
     let blobs = verifier.count_blobs();
     for number in shared.log.numbers() {
         verifier.file(number, &mut |row| progress(row.min(rows), rows + blobs));
     }
-    verifier.compare_ends();
+    verifier.compare_ends(Position(rows));
     verifier.blobs(&mut |done| progress(rows + done.min(blobs), rows + blobs));
     Ok(verifier.report)
 }
@@ -251,9 +250,8 @@ impl Verifier<'_> {
     }
 
     /// Compares where the log ends with what state and memory say.
-    fn compare_ends(&mut self) {
+    fn compare_ends(&mut self, known: Position) {
         let end = self.before.unwrap_or_default().position;
-        let known = self.shared.live.read().end.position;
         if end < known {
             self.report.add(Place::Row(end), format!("is the last one to be found, but row {known} was written"));
         }
@@ -332,7 +330,7 @@ fn read_rows(file: &RedbFile, from: Position) -> Result<Vec<(Position, Vec<u8>)>
         let Some(rows) = table(txn, ROWS)? else { return Ok(Vec::new()) };
         let mut piece = Vec::new();
         let mut bytes = 0;
-        for entry in rows.range(from.0..)? {
+        for entry in rows.range(from.0..NUMBERS_END)? {
             let (position, row) = entry.map_err(Trouble::from)?;
             bytes += row.value().len();
             piece.push((Position(position.value()), row.value().to_vec()));

@@ -78,6 +78,12 @@ fn writable(descriptor: Descriptor) -> FileResult<Place> {
     Ok(descriptor.place)
 }
 
+/// A stream for writing is refused where the tree is read-only; what the descriptor forbids shows when it is written to.
+fn writable_tree(files: &Files, descriptor: Descriptor) -> FileResult<Place> {
+    let place = file(descriptor)?;
+    if files.is_read_only(place) { Err(FsCode::NotPermitted.into()) } else { Ok(place) }
+}
+
 fn follow(flags: PathFlags) -> bool {
     flags.contains(PathFlags::SYMLINK_FOLLOW)
 }
@@ -144,7 +150,13 @@ impl types::HostDescriptor for Session {
             let flags = match kind {
                 NodeKind::Directory if files.is_read_only(place) => READ_FLAG,
                 NodeKind::Directory => READ_FLAG | MUTATE_FLAG,
-                _ => call.flags.0 & (READ_FLAG | WRITE_FLAG),
+                // As POSIX knows no descriptor for neither: what is not for writing is for reading, and what makes or empties a
+                // file writes to it.
+                _ => {
+                    let write = call.flags.write() || call.how.create() || call.how.truncate();
+                    let read = call.flags.read() || !call.flags.write();
+                    (if read { READ_FLAG } else { 0 }) | (if write { WRITE_FLAG } else { 0 })
+                }
             };
             Ok(handles.push(Descriptor { place, kind, flags: DescriptorFlags(flags) })?)
         })?;
@@ -177,8 +189,8 @@ impl types::HostDescriptor for Session {
         let from = self.descriptor(&handle)?;
         let call = FsReadStream { file: number(&handle), offset };
         let stream = self.file_call(call, |_, handles, _, _| {
-            let place = readable(from)?;
-            Ok(handles.push(InputStream::File { place, offset })?)
+            let place = file(from)?;
+            Ok(handles.push(InputStream::File { place, offset, allowed: from.flags.read() })?)
         })?;
         Ok(own(stream))
     }
@@ -186,9 +198,9 @@ impl types::HostDescriptor for Session {
     fn write_via_stream(&mut self, handle: Resource<Descriptor>, offset: u64) -> FileResult<Resource<OutputStream>> {
         let to = self.descriptor(&handle)?;
         let call = FsWriteStream { file: number(&handle), offset };
-        let stream = self.file_call(call, |_, handles, _, _| {
-            let place = writable(to)?;
-            Ok(handles.push(OutputStream::File { place, offset: Some(offset) })?)
+        let stream = self.file_call(call, |files, handles, _, _| {
+            let place = writable_tree(files, to)?;
+            Ok(handles.push(OutputStream::File { place, offset: Some(offset), allowed: to.flags.write() })?)
         })?;
         Ok(own(stream))
     }
@@ -196,9 +208,9 @@ impl types::HostDescriptor for Session {
     fn append_via_stream(&mut self, handle: Resource<Descriptor>) -> FileResult<Resource<OutputStream>> {
         let to = self.descriptor(&handle)?;
         let call = FsAppendStream { file: number(&handle) };
-        let stream = self.file_call(call, |_, handles, _, _| {
-            let place = writable(to)?;
-            Ok(handles.push(OutputStream::File { place, offset: None })?)
+        let stream = self.file_call(call, |files, handles, _, _| {
+            let place = writable_tree(files, to)?;
+            Ok(handles.push(OutputStream::File { place, offset: None, allowed: to.flags.write() })?)
         })?;
         Ok(own(stream))
     }

@@ -41,9 +41,14 @@ impl insecure::Host for Session {
 
 impl insecure_seed::Host for Session {
     fn insecure_seed(&mut self) -> wasmtime::Result<(u64, u64)> {
-        let entropy = &mut self.entropy;
-        let (one, other) = self.gate.pass(InsecureSeed {}, |_, _| Ok((draw(entropy)?, draw(entropy)?)))?;
-        Ok((one.0, other.0))
+        let (entropy, known) = (&mut self.entropy, self.insecure_seed);
+        // The specification means this to be one value for a program, however often it asks.
+        let seed = self.gate.pass(InsecureSeed {}, |_, _| match known {
+            Some(seed) => Ok(seed),
+            None => Ok((draw(entropy)?, draw(entropy)?)),
+        })?;
+        self.insecure_seed = Some(seed);
+        Ok((seed.0.0, seed.1.0))
     }
 }
 

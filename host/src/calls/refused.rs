@@ -19,6 +19,9 @@ const PACKAGES: [&str; 2] = ["wasi:sockets/", "wasi:http/"];
 /// The codes that mean "not granted", in the interfaces' own words.
 const DENIALS: [&str; 3] = ["access-denied", "HTTP-request-denied", "internal-error"];
 
+/// Resources that these interfaces only use; `wasi:io` defines them.
+const BORROWED: [&str; 5] = ["pollable", "input-stream", "output-stream", "error", "io-error"];
+
 /// A resource of a refused interface.
 struct Refused;
 
@@ -34,7 +37,7 @@ pub fn link(linker: &mut Linker<Session>, component: &Component, engine: &Engine
         let mut linker = linker.instance(name)?;
         for (export, item) in instance.exports(engine) {
             match item.ty {
-                ComponentItem::Resource(_) => {
+                ComponentItem::Resource(_) if !BORROWED.contains(&export) => {
                     let ty = ResourceType::host::<Refused>();
                     linker.resource(export, ty, |mut store, rep| drop_refused(&mut store, rep))?;
                 }

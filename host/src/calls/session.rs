@@ -1,6 +1,6 @@
 //! The host's side of one running guest: what its handles name, and the parts that its calls work on.
 
-use reel_abi::types::{DescriptorFlags, FsCode, NodeKind, StreamFault};
+use reel_abi::types::{DescriptorFlags, Draw, FsCode, NodeKind, StreamFault};
 use reel_store::Store;
 
 use super::handles::Handles;
@@ -27,6 +27,8 @@ pub struct Session {
     pub store: Store,
     /// Its memories and tables.
     pub growths: Growths,
+    /// The seed that it was given, once it has asked.
+    pub insecure_seed: Option<(Draw, Draw)>,
 }
 
 /// What a guest is told about itself.
@@ -65,7 +67,7 @@ impl Session {
     ) -> Self {
         let handles = Handles::new(gate.limits().open_handles);
         let growths = Growths::default();
-        Self { gate, files, handles, setup, console, entropy, store, growths }
+        Self { gate, files, handles, setup, console, entropy, store, growths, insecure_seed: None }
     }
 }
 
@@ -98,6 +100,8 @@ pub enum InputStream {
         place: Place,
         /// Next byte.
         offset: u64,
+        /// Whether the descriptor it was made from may read.
+        allowed: bool,
     },
 }
 
@@ -114,6 +118,8 @@ pub enum OutputStream {
         place: Place,
         /// Next byte; nothing to append.
         offset: Option<u64>,
+        /// Whether the descriptor it was made from may write.
+        allowed: bool,
     },
 }
 

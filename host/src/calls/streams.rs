@@ -1,6 +1,6 @@
 //! `wasi:io/streams`: the same functions over standard streams and files.
 
-use reel_abi::types::{Resource as Kind, Stdio, StreamFault};
+use reel_abi::types::{FsCode, Resource as Kind, Stdio, StreamFault};
 use reel_abi::vocabulary::{
     FsStreamFlush, FsStreamRead, FsStreamWrite, FsStreamZeroes, StreamCheckWrite, StreamSkip, StreamSplice,
     StreamSubscribe,
@@ -34,9 +34,12 @@ impl Session {
         let call = FsStreamRead { stream: number(stream), len };
         let mut taken = Vec::new();
         self.gate.pass(call, |gate, _| {
-            let InputStream::File { place, offset } = *handles.get(stream)? else {
+            let InputStream::File { place, offset, allowed } = *handles.get(stream)? else {
                 return Ok(Err(StreamFault::Closed));
             };
+            if !allowed {
+                return Ok(Err(StreamFault::Failed { code: FsCode::BadDescriptor }));
+            }
             let (bytes, _) = match split(files.read(gate, place, offset, len.min(READ_BYTES) as usize))? {
                 Ok(read) => read,
                 Err(code) => return Ok(Err(StreamFault::Failed { code })),
@@ -44,7 +47,7 @@ impl Session {
             if bytes.is_empty() && len > 0 {
                 return Ok(Err(StreamFault::Closed));
             }
-            *handles.get_mut(stream)? = InputStream::File { place, offset: offset + bytes.len() as u64 };
+            *handles.get_mut(stream)? = InputStream::File { place, offset: offset + bytes.len() as u64, allowed };
             let payload = gate.payload(&bytes);
             taken = bytes;
             Ok(Ok(payload))
@@ -83,9 +86,12 @@ impl Session {
         let (files, handles) = (&mut self.files, &mut self.handles);
         let call = FsStreamWrite { stream: number(stream), bytes: self.gate.payload(bytes) };
         Ok(self.gate.pass(call, |gate, _| {
-            let OutputStream::File { place, offset } = *handles.get(stream)? else {
+            let OutputStream::File { place, offset, allowed } = *handles.get(stream)? else {
                 return Ok(Err(StreamFault::Closed));
             };
+            if !allowed {
+                return Ok(Err(StreamFault::Failed { code: FsCode::BadDescriptor }));
+            }
             let written = match offset {
                 Some(offset) => files.write(gate, place, offset, bytes),
                 None => files.append(gate, place, bytes),
@@ -94,7 +100,7 @@ impl Session {
                 return Ok(Err(StreamFault::Failed { code }));
             }
             let offset = offset.map(|offset| offset + bytes.len() as u64);
-            *handles.get_mut(stream)? = OutputStream::File { place, offset };
+            *handles.get_mut(stream)? = OutputStream::File { place, offset, allowed };
             Ok(Ok(()))
         })??)
     }

@@ -76,7 +76,8 @@ pub fn componentize(bytes: &[u8]) -> Result<Vec<u8>, ComponentError> {
     let failed = |e: &dyn std::fmt::Display| ComponentError::NotAdaptable(format!("{e:#}"));
     let adapter = wasi_preview1_component_adapter_provider::WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER;
     let name = wasi_preview1_component_adapter_provider::WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME;
-    let encoder = ComponentEncoder::default().module(bytes).map_err(|e| failed(&e))?;
+    let module = super::exit_code::keep_exit_codes(bytes).map_err(|e| failed(&e))?;
+    let encoder = ComponentEncoder::default().module(&module).map_err(|e| failed(&e))?;
     let mut encoder = encoder.adapter(name, adapter).map_err(|e| failed(&e))?;
     encoder.encode().map_err(|e| failed(&e))
 }

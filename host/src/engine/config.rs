@@ -34,6 +34,7 @@ pub fn engine(allocation: &Allocation, stack_bytes: u64) -> wasmtime::Result<Eng
     let stack = stack_bytes.clamp(16 << 10, STACK_MAX_BYTES) as usize;
     let mut config = Config::new();
     config.wasm_component_model(true);
+    config.wasm_exceptions(true);
     config.concurrency_support(false);
     config.cranelift_nan_canonicalization(true);
     config.relaxed_simd_deterministic(true);

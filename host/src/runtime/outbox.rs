@@ -50,7 +50,8 @@ fn path(change: &HostChange) -> &str {
         HostChange::Absent { path }
         | HostChange::Directory { path }
         | HostChange::File { path, .. }
-        | HostChange::Symlink { path, .. } => path,
+        | HostChange::Symlink { path, .. }
+        | HostChange::Link { path, .. } => path,
     }
 }
 

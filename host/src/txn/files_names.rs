@@ -48,6 +48,7 @@ impl Files {
         }
         let named = self.named(gate, base, path, FsCode::Exist)?;
         match (&named.entry, named.slash) {
+            (Some(entry), true) if entry.kind != NodeKind::Directory => return Err(FsCode::NotDirectory.into()),
             (Some(_), _) => return Err(FsCode::Exist.into()),
             (None, true) => return Err(FsCode::NoEntry.into()),
             (None, false) => {}
@@ -85,11 +86,10 @@ impl Files {
         if kind == NodeKind::Directory {
             return Err(FsCode::NotPermitted.into());
         }
-        if matches!(self.trees[base.tree].lower, Lower::Host(_)) {
-            // A flush names what each path shall be; that two of them are one file cannot be said there.
-            return Err(FsCode::Unsupported.into());
-        }
         let now = gate.file_time()?;
+        if kind == NodeKind::File {
+            self.trees[base.tree].pin(gate, &self.store, node)?;
+        }
         let file = self.trees[base.tree].node_mut(gate, node)?;
         file.links += 1;
         file.changed = now;

@@ -87,6 +87,7 @@ impl Files {
 fn changes(tree: &Tree, blobs: &Blobs) -> Result<Vec<HostChange>, Halt> {
     let Lower::Host(host) = &tree.lower else { return Ok(Vec::new()) };
     let (mut gone, mut dirs, mut files) = (BTreeSet::new(), Vec::new(), Vec::new());
+    let (mut links, mut named) = (Vec::new(), BTreeMap::<u64, String>::new());
     let mut now = BTreeMap::new();
     walk(tree, ROOT, "", &mut now);
     for (&dir, names) in &tree.names {
@@ -106,7 +107,11 @@ fn changes(tree: &Tree, blobs: &Blobs) -> Result<Vec<HostChange>, Halt> {
             NodeKind::Symlink if !stays => {
                 files.push(HostChange::Symlink { path: path.clone(), target: held.node.target.clone() });
             }
-            NodeKind::File if !stays || held.dirty => files.push(file(tree, path, &held.node, blobs)?),
+            NodeKind::File if named.contains_key(id) => links.push(HostChange::Link { path: path.clone(), to: named[id].clone() }),
+            NodeKind::File if !stays || held.dirty => {
+                named.insert(*id, path.clone());
+                files.push(file(tree, path, &held.node, blobs)?);
+            }
             _ => {}
         }
     }
@@ -116,7 +121,7 @@ fn changes(tree: &Tree, blobs: &Blobs) -> Result<Vec<HostChange>, Halt> {
     gone.sort_by_key(|path| std::cmp::Reverse(path.matches('/').count()));
     dirs.sort_by_key(|change| if let HostChange::Directory { path } = change { path.matches('/').count() } else { 0 });
     let gone = gone.into_iter().map(|path| HostChange::Absent { path });
-    Ok(gone.chain(dirs).chain(files).collect())
+    Ok(gone.chain(dirs).chain(files).chain(links).collect())
 }
 
 /// Whether what lay under a path is known to be of the kind that shall be there now.

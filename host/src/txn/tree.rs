@@ -251,7 +251,8 @@ impl Tree {
     /// Makes sure that a file's bytes and length are those of one moment, whatever happens on the host from now on.
     pub fn pin(&mut self, gate: &mut Gate, store: &Store, id: u64) -> FileResult<()> {
         let Node { kind, content, .. } = *self.node(gate, id)?;
-        if kind != NodeKind::File || content != id || !matches!(self.lower, Lower::Host(_)) {
+        let from_host = matches!(&self.lower, Lower::Host(host) if host.origin(content).is_some());
+        if kind != NodeKind::File || !from_host {
             return Ok(());
         }
         if self.lower.captured_len(content, store)?.is_some() {

@@ -117,6 +117,10 @@ impl HostDir for GrantedDir {
                 self.remove(path)?;
                 self.dir.symlink(target, path)
             }
+            HostChange::Link { path, to } => {
+                self.remove(path)?;
+                self.dir.hard_link(to, &self.dir, path)
+            }
             HostChange::File { path, modified, .. } => {
                 let aside = format!("{path}.reel-tmp");
                 self.remove(&aside)?;

@@ -15,3 +15,5 @@ pub mod disk;
 pub mod entropy;
 pub mod hostdir;
 pub mod process;
+pub mod signals;
+pub mod socket;

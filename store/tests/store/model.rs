@@ -4,6 +4,7 @@
 //! The model knows nothing of segments: it keeps the whole content of every version of every space.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fs;
 use std::path::PathBuf;
 
@@ -182,11 +183,12 @@ impl Test {
         let content = versions[version].clone();
         let parent = self.store().head_at(from, Version(version as u64)).unwrap().unwrap();
         let answer = self.store().open_segment(&to, None, parent);
-        if self.model.spaces.contains_key(&to) {
-            assert!(matches!(answer, Err(AppendError::Conflict { .. })), "{answer:?}");
-        } else {
-            assert_eq!(answer.unwrap().version, Version(0));
-            self.model.spaces.insert(to, vec![content]);
+        match self.model.spaces.entry(to) {
+            Entry::Occupied(_) => assert!(matches!(answer, Err(AppendError::Conflict { .. })), "{answer:?}"),
+            Entry::Vacant(new) => {
+                assert_eq!(answer.unwrap().version, Version(0));
+                new.insert(vec![content]);
+            }
         }
     }
 

@@ -1,0 +1,131 @@
+//! Times as text: RFC 3339 in UTC, so that they mean the same on every machine and in every time zone.
+
+use super::units::Span;
+
+const DAY: i64 = 86_400;
+
+/// `2026-01-31T14:05:09.123456789Z`.
+pub fn exact(nanos: u64) -> String {
+    format!("{}.{:09}Z", whole(nanos, 'T'), nanos % 1_000_000_000)
+}
+
+/// `2026-01-31 14:05:09`, for tables.
+pub fn short(nanos: u64) -> String {
+    whole(nanos, ' ')
+}
+
+fn whole(nanos: u64, between: char) -> String {
+    let seconds = (nanos / 1_000_000_000) as i64;
+    let (year, month, day) = civil(seconds.div_euclid(DAY));
+    let of_day = seconds.rem_euclid(DAY);
+    let (hour, minute, second) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
+    format!("{year:04}-{month:02}-{day:02}{between}{hour:02}:{minute:02}:{second:02}")
+}
+
+/// A moment: a span before `now` (`5m`, `3d`), a date, or RFC 3339 with `Z` or an offset. Nanoseconds since 1970.
+pub fn moment(text: &str, now: u64) -> Result<u64, String> {
+    let wrong = || format!("{text:?} is no time; write for example 5m, 3d, 2026-01-31 or 2026-01-31T14:05:09Z");
+    if let Ok(Span { millis }) = text.parse() {
+        return Ok(now.saturating_sub(millis.saturating_mul(1_000_000)));
+    }
+    parse(text).ok_or_else(wrong)
+}
+
+fn parse(text: &str) -> Option<u64> {
+    if !text.is_ascii() || text.len() < 10 {
+        return None;
+    }
+    let (date, rest) = text.split_at(10);
+    let [year, month, day] = numbers::<3>(date, '-', &[4, 2, 2])?;
+    let days = days(year, month, day)?;
+    let mut nanos = i128::from(days * DAY) * 1_000_000_000;
+    if !rest.is_empty() {
+        let rest = rest.strip_prefix(['T', 't', ' '])?;
+        let zone = rest.find(['Z', 'z', '+', '-'])?;
+        let (clock, zone) = rest.split_at(zone);
+        let (clock, fraction) = clock.split_once('.').unwrap_or((clock, "0"));
+        let [hour, minute, second] = numbers::<3>(clock, ':', &[2, 2, 2])?;
+        if hour > 23 || minute > 59 || second > 60 || fraction.is_empty() || fraction.len() > 9 {
+            return None;
+        }
+        let fraction: i128 = format!("{fraction:0<9}").parse().ok()?;
+        nanos += i128::from(hour * 3600 + minute * 60 + second) * 1_000_000_000 + fraction;
+        nanos -= i128::from(offset(zone)?) * 1_000_000_000;
+    }
+    u64::try_from(nanos).ok()
+}
+
+/// Seconds that a zone is ahead of UTC.
+fn offset(zone: &str) -> Option<i64> {
+    if matches!(zone, "Z" | "z") {
+        return Some(0);
+    }
+    let [hours, minutes] = numbers::<2>(zone.get(1..)?, ':', &[2, 2])?;
+    let ahead = hours * 3600 + minutes * 60;
+    (hours < 24 && minutes < 60).then_some(if zone.starts_with('-') { -ahead } else { ahead })
+}
+
+fn numbers<const N: usize>(text: &str, between: char, widths: &[usize; N]) -> Option<[i64; N]> {
+    let mut found = [0; N];
+    let mut parts = text.split(between);
+    for (slot, width) in found.iter_mut().zip(widths) {
+        let part = parts.next().filter(|part| part.len() == *width && part.bytes().all(|b| b.is_ascii_digit()))?;
+        *slot = part.parse().ok()?;
+    }
+    parts.next().is_none().then_some(found)
+}
+
+/// Year, month and day of a day counted from 1970-01-01 (Howard Hinnant, "chrono-compatible low-level date algorithms").
+fn civil(days: i64) -> (i64, i64, i64) {
+    let shifted = days + 719_468;
+    let era = shifted.div_euclid(146_097);
+    let of_era = shifted.rem_euclid(146_097);
+    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * of_year + 2) / 153;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    (year_of_era + era * 400 + i64::from(month <= 2), month, of_year - (153 * shifted_month + 2) / 5 + 1)
+}
+
+/// The way back; nothing for a date that does not exist.
+fn days(year: i64, month: i64, day: i64) -> Option<i64> {
+    if !(1..=12).contains(&month) || !(1..=31).contains(&day) {
+        return None;
+    }
+    let shifted = year - i64::from(month <= 2);
+    let (era, of_era) = (shifted.div_euclid(400), shifted.rem_euclid(400));
+    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    let days = era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468;
+    (civil(days) == (year, month, day)).then_some(days)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_and_back() {
+        for nanos in [0, 951_782_399_999_999_999, 1_785_000_000_123_456_789, 4_102_444_800_000_000_000, u64::MAX] {
+            assert_eq!(parse(&exact(nanos)), Some(nanos), "{}", exact(nanos));
+        }
+        assert_eq!(exact(1_700_000_000_000_000_001), "2023-11-14T22:13:20.000000001Z");
+        assert_eq!(parse("2023-11-14T23:13:20+01:00"), Some(1_700_000_000_000_000_000));
+        assert_eq!(parse("1970-01-02"), Some(86_400_000_000_000));
+    }
+
+    #[test]
+    fn spans_go_back_from_now() {
+        assert_eq!(moment("1m", 100_000_000_000), Ok(40_000_000_000));
+        assert_eq!(moment("9999d", 100), Ok(0));
+    }
+
+    #[test]
+    fn what_is_no_time_is_refused() {
+        for bad in ["", "yesterday", "2023-02-29", "2023-13-01", "2023-1-1", "2023-11-14T25:00:00Z", "2023-11-14T22:13:20"] {
+            assert!(moment(bad, 0).is_err(), "{bad}");
+        }
+        assert!(moment("2023-11-14T22:13:20.Z", 0).is_err());
+        assert!(moment("1960-01-01", 0).is_err());
+        assert!(moment("２０２３-11-14", 0).is_err());
+    }
+}

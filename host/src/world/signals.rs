@@ -1,0 +1,36 @@
+//! Signals that ask this process to stop.
+
+use std::future::pending;
+
+use tokio::runtime::Builder;
+use tokio::select;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
+
+/// Ends at the first SIGINT or SIGTERM. Until it is first polled, signals have their usual effect; after the first one, the next ends the process
+/// at once with `code`, whatever it is busy with.
+pub async fn interrupt(code: i32) {
+    let (tell, told) = oneshot::channel();
+    let wait = async move {
+        let (Ok(mut int), Ok(mut term)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) else {
+            return pending().await;
+        };
+        let mut tell = Some(tell);
+        loop {
+            select! { _ = int.recv() => {}, _ = term.recv() => {} }
+            match tell.take() {
+                Some(tell) => drop(tell.send(())),
+                None => std::process::exit(code),
+            }
+        }
+    };
+    // A thread of its own: the other may be in a call that does not return.
+    std::thread::spawn(move || {
+        if let Ok(runtime) = Builder::new_current_thread().enable_all().build() {
+            runtime.block_on(wait);
+        }
+    });
+    if told.await.is_err() {
+        pending::<()>().await;
+    }
+}

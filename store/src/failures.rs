@@ -1,0 +1,76 @@
+//! Law 3 when writing fails: nobody is told of what is not on disk, and nothing is accepted afterwards.
+#![allow(clippy::unwrap_used)]
+
+use std::sync::atomic::Ordering;
+
+use reel_abi::id::{Digest, Seq, WallTime};
+use reel_abi::record::Frame;
+
+use crate::error::AppendError;
+use crate::store::Store;
+use crate::submission::Submission;
+
+fn frames(store: &Store) -> Submission {
+    let run = store.next_run();
+    let frame = Frame::pack(run, Seq(0), 1, (WallTime(0), WallTime(0)), b"raw").unwrap();
+    Submission { run, begun: None, frames: vec![frame], ending: None }
+}
+
+#[test]
+fn a_failed_log_write_is_told_to_all_and_ends_it() {
+    let root = tempfile::tempdir().unwrap();
+    let store = Store::open(root.path(), "test").unwrap();
+    store.append(frames(&store)).unwrap();
+    let newest = *store.shared().log.numbers().last().unwrap();
+    store.shared().log.file(newest).unwrap().1.full.store(true, Ordering::Relaxed);
+    std::thread::scope(|scope| {
+        for _ in 0..20 {
+            scope.spawn(|| {
+                let submission = frames(&store);
+                let run = submission.run;
+                let error = store.append(submission).unwrap_err();
+                assert!(matches!(error, AppendError::Io { .. } | AppendError::Refused(_)), "{error}");
+                assert!(error.to_string().contains("disk full"), "{error}");
+                assert!(store.frames(run, Seq(0)).unwrap().is_empty());
+            });
+        }
+    });
+    store.shared().log.file(newest).unwrap().1.full.store(false, Ordering::Relaxed);
+    assert!(matches!(store.append(frames(&store)), Err(AppendError::Refused(_))));
+    assert!(matches!(store.append_soon(frames(&store)), Err(AppendError::Refused(_))));
+    drop(store);
+    let store = Store::open(root.path(), "test").unwrap();
+    assert_eq!(store.shared().live.read().end.position.0, 1);
+    store.append(frames(&store)).unwrap();
+}
+
+#[test]
+fn a_failed_payload_holds_back_what_comes_after_it() {
+    let root = tempfile::tempdir().unwrap();
+    let store = Store::open(root.path(), "test").unwrap();
+    store.shared().blobs.file().full.store(true, Ordering::Relaxed);
+    store.blobs().put(vec![1; 5000]).unwrap();
+    let error = store.append(frames(&store)).unwrap_err();
+    assert!(error.to_string().contains("disk full"), "{error}");
+    assert!(store.blobs().flush().is_err());
+    assert!(store.blobs().put(vec![2]).is_err());
+    drop(store);
+    let store = Store::open(root.path(), "test").unwrap();
+    assert_eq!(store.blobs().get(&Digest::of(&[1; 5000])).unwrap(), None);
+    assert_eq!(store.shared().live.read().end.position.0, 0);
+}
+
+#[test]
+fn a_state_that_cannot_be_written_stops_the_store_but_loses_nothing() {
+    let root = tempfile::tempdir().unwrap();
+    let store = Store::open(root.path(), "test").unwrap();
+    let submission = frames(&store);
+    let run = submission.run;
+    store.append(submission).unwrap();
+    store.shared().state.full.store(true, Ordering::Relaxed);
+    assert!(store.settle().is_err());
+    assert_eq!(store.frames(run, Seq(0)).unwrap().len(), 1);
+    drop(store);
+    let store = Store::open(root.path(), "test").unwrap();
+    assert_eq!(store.frames(run, Seq(0)).unwrap().len(), 1);
+}
