@@ -3,7 +3,11 @@
 //! A frame is the concatenation of encoded events (see [`crate::event`]), compressed with Zstandard. It is self-contained: clock
 //! readings in it are relative to zero, and it can be decoded without its neighbours.
 
+use std::cell::RefCell;
+use std::io;
+
 use thiserror::Error;
+use zstd::bulk::{Compressor, Decompressor};
 
 use crate::bytes::Bytes;
 use crate::id::{RunId, Seq, WallTime};
@@ -41,7 +45,7 @@ impl Frame {
         if raw.len() > FRAME_MAX_BYTES {
             return Err(FrameError::TooLong(raw.len() as u64));
         }
-        let packed = zstd::bulk::compress(raw, LEVEL).map_err(|e| FrameError::Unpack(e.to_string()))?;
+        let packed = with_codec(|codec| codec.0.compress(raw))?;
         let (opened, closed) = times;
         Ok(Self { run, first, count, opened, closed, raw_len: raw.len() as u32, packed: Bytes(packed) })
     }
@@ -51,8 +55,7 @@ impl Frame {
         if self.raw_len as usize > FRAME_MAX_BYTES {
             return Err(FrameError::TooLong(u64::from(self.raw_len)));
         }
-        let raw = zstd::bulk::decompress(&self.packed, self.raw_len as usize);
-        let raw = raw.map_err(|e| FrameError::Unpack(e.to_string()))?;
+        let raw = with_codec(|codec| codec.1.decompress(&self.packed, self.raw_len as usize))?;
         if raw.len() != self.raw_len as usize {
             return Err(FrameError::Unpack(format!("{} bytes instead of {}", raw.len(), self.raw_len)));
         }
@@ -61,6 +64,25 @@ impl Frame {
 
     /// The event after its last.
     pub fn next(&self) -> Seq {
-        Seq(self.first.0 + u64::from(self.count))
+        Seq(self.first.0.saturating_add(u64::from(self.count)))
     }
+}
+
+type Codec = (Compressor<'static>, Decompressor<'static>);
+
+/// Works with this thread's contexts: making one costs more than packing a small frame.
+fn with_codec<T>(work: impl FnOnce(&mut Codec) -> io::Result<T>) -> Result<T, FrameError> {
+    thread_local! {
+        static CODEC: RefCell<Option<Codec>> = const { RefCell::new(None) };
+    }
+    let run = |slot: &mut Option<Codec>| {
+        let mut codec = match slot.take() {
+            Some(codec) => codec,
+            None => (Compressor::new(LEVEL)?, Decompressor::new()?),
+        };
+        let result = work(&mut codec);
+        *slot = Some(codec);
+        result
+    };
+    CODEC.with_borrow_mut(run).map_err(|e: io::Error| FrameError::Unpack(e.to_string()))
 }

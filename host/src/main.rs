@@ -1,1 +1,7 @@
-fn main() {}
+//! The program `reel`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    reel_host::cli::main()
+}

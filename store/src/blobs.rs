@@ -17,6 +17,12 @@ use crate::redb_file::{RedbFile, table};
 use crate::tables::{BLOB_DATA, BLOB_IDS, META, check_format, put_format};
 
 /// Bytes of a block of a file in a space.
+///
+/// redb gives a large value a power of two of pages, with its own few bytes in it: 16,256 bytes fill 16 KiB (file 1.06 times the
+/// content), 16,384 take 32 KiB (2.13 times). Measured with random payloads on a disk that takes 343 MB/s from a plain file with
+/// a sync every 16 MiB: 4 KiB 192 to 237 MB/s, this 467 to 505, 32 KiB 616 to 664, 64 KiB 746 to 799 (file 1.53 times), and
+/// 16,384 exactly 147 to 198. Larger is faster in a row, but a small write costs a whole block: 16 KiB is faster than the disk
+/// and costs a quarter of 64 KiB.
 pub const BLOCK_BYTES: usize = (16 << 10) - 128;
 
 /// With so many bytes not yet written, [`Blobs::put`] waits.

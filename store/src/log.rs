@@ -11,11 +11,12 @@ use reel_abi::id::Position;
 
 use crate::dir::{self, Dir};
 use crate::error::{Fault, OpenError, Trouble};
-use crate::redb_file::{RedbFile, table};
+use crate::redb_file::{RedbFile, ascending, table};
 use crate::row::{NUMBERS_END, Row, RowEnd, link_of};
 use crate::tables::{META, ROWS, check_format, put_format, row_end_bytes, row_end_from};
 
-/// A log file is closed for good when it is larger than this. Small enough to be shipped, dropped and, after a crash,
+/// A log file is closed for good when it is longer than this on disk, which redb doubles as it fills: with half of it or more
+/// in rows, and cut to what it holds. Small enough to be shipped, dropped and, after a crash,
 /// repaired in one go.
 pub(crate) const LOG_FILE_BYTES: u64 = 1 << 30;
 
@@ -163,7 +164,7 @@ impl Log {
         let mut on = true;
         file.read(|txn| {
             let Some(rows) = table(txn, ROWS)? else { return Ok(()) };
-            for entry in rows.range(from.0..NUMBERS_END)? {
+            for entry in ascending(rows.range(from.0..NUMBERS_END)?) {
                 let (position, bytes) = entry?;
                 last = Some(Position(position.value()));
                 if !f(Position(position.value()), bytes.value())? {
@@ -173,7 +174,7 @@ impl Log {
             }
             Ok(())
         })?;
-        Ok(last.filter(|_| on && !newest).map(Position::next))
+        Ok(last.filter(|last| on && !newest && *last >= from).map(Position::next))
     }
 
     /// Numbers of all files, ascending.

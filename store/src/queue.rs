@@ -20,9 +20,6 @@ const SOON: Duration = Duration::from_millis(50);
 /// With so many bytes the entries go although nobody waits.
 const SOON_BYTES: usize = 4 << 20;
 
-/// How often the committer lets others run before it takes fewer than the last time.
-const GATHER_YIELDS: usize = 300;
-
 /// With so many bytes in the queue callers wait; stops a flood of events from filling memory.
 const FULL_BYTES: usize = 64 << 20;
 
@@ -77,8 +74,6 @@ struct Waiting {
     entries: VecDeque<Entry>,
     bytes: usize,
     urgent: usize,
-    /// How many callers waited for the last batch.
-    served: usize,
     stop: bool,
 }
 
@@ -109,16 +104,6 @@ impl Queue {
         let early = |w: &mut Waiting| w.urgent == 0 && w.bytes < SOON_BYTES && !w.stop;
         let waited = self.work.wait_timeout_while(waiting, SOON, early);
         let mut waiting = waited.unwrap_or_else(PoisonError::into_inner).0;
-        // Those just answered are about to come again: with them aboard one sync serves twice as many. Nobody who is alone
-        // waits for that.
-        for _ in 0..GATHER_YIELDS {
-            if waiting.urgent >= waiting.served || waiting.stop {
-                break;
-            }
-            drop(waiting);
-            std::thread::yield_now();
-            waiting = self.lock();
-        }
         let durable = durable_ticket();
         let mut batch = Vec::new();
         let mut bytes = 0;
@@ -138,7 +123,6 @@ impl Queue {
             waiting.urgent -= usize::from(entry.answer.is_some());
             batch.push(entry);
         }
-        waiting.served = batch.iter().filter(|entry| entry.answer.is_some()).count();
         drop(waiting);
         self.room.notify_all();
         if batch.is_empty() { Task::Stop } else { Task::Batch(batch) }

@@ -5,12 +5,13 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use redb::backends::FileBackend;
 use redb::{
-    Builder, Database, DatabaseError, Key, ReadOnlyDatabase, ReadOnlyTable, ReadTransaction, ReadableDatabase,
-    TableDefinition, TableError, Value, WriteTransaction,
+    AccessGuard, Builder, Database, DatabaseError, Key, Range, ReadOnlyDatabase, ReadOnlyTable, ReadTransaction,
+    ReadableDatabase, TableDefinition, TableError, Value, WriteTransaction,
 };
 
 use crate::dir;
@@ -22,9 +23,12 @@ pub(crate) struct RedbFile {
     path: PathBuf,
     cache_bytes: usize,
     slot: RwLock<Slot>,
+    /// Damage was found. redb's own bookkeeping may be damaged too, and writing by it may end the process: a panic while it
+    /// cleans up after a panic cannot be caught. So it is neither written nor closed with a last commit.
+    damaged: AtomicBool,
     /// Makes writes fail, as a full disk does.
     #[cfg(test)]
-    pub(crate) full: std::sync::atomic::AtomicBool,
+    pub(crate) full: AtomicBool,
 }
 
 enum Slot {
@@ -56,8 +60,9 @@ impl RedbFile {
             path,
             cache_bytes,
             slot: RwLock::new(Slot::Closed),
+            damaged: AtomicBool::new(false),
             #[cfg(test)]
-            full: std::sync::atomic::AtomicBool::new(false),
+            full: AtomicBool::new(false),
         }
     }
 
@@ -88,6 +93,9 @@ impl RedbFile {
     ) -> Result<T, Fault> {
         let opened = self.open_for_writing()?;
         self.guarded(|| {
+            if self.damaged.load(Ordering::Relaxed) {
+                return Err(Trouble::Corrupt("damage was found in it before".to_owned()));
+            }
             let Slot::Writing(db) = &*opened else {
                 return Err(Trouble::Io(std::io::Error::other("the file was closed")));
             };
@@ -95,7 +103,7 @@ impl RedbFile {
             txn.set_quick_repair(quick_repair);
             let value = f(&txn)?;
             #[cfg(test)]
-            if self.full.load(std::sync::atomic::Ordering::Relaxed) {
+            if self.full.load(Ordering::Relaxed) {
                 return Err(Trouble::Io(std::io::Error::other("disk full")));
             }
             txn.commit()?;
@@ -103,16 +111,14 @@ impl RedbFile {
         })
     }
 
-    /// A snapshot to be kept for long; `None` if the file does not exist. Uses of it belong into [`RedbFile::guarded`].
+    /// A snapshot to be kept for long; `None` if the file does not exist. Uses of it belong into [`RedbFile::guarded`]. It
+    /// ends when the file is written for the first time; then take another.
     pub(crate) fn snapshot(&self) -> Result<Option<ReadTransaction>, Fault> {
-        if self.read(|_| Ok(()))?.is_none() {
-            return Ok(None);
-        }
-        // A handle for reading would be closed under the snapshot by the first write.
-        let opened = self.open_for_writing()?;
+        let opened = self.open_for_reading()?;
         self.guarded(|| match &*opened {
+            Slot::Reading(db) => Ok(Some(db.begin_read()?)),
             Slot::Writing(db) => Ok(Some(db.begin_read()?)),
-            _ => Ok(None),
+            Slot::Absent | Slot::Closed => Ok(None),
         })
     }
 
@@ -120,6 +126,10 @@ impl RedbFile {
     pub(crate) fn close(&self) -> Result<(), Fault> {
         let mut slot = self.exclusive();
         match std::mem::replace(&mut *slot, Slot::Closed) {
+            Slot::Writing(db) if self.damaged.load(Ordering::Relaxed) => {
+                abandon(db);
+                Ok(())
+            }
             Slot::Writing(db) => self.guarded(|| Ok(db.close()?)),
             Slot::Reading(db) => self.guarded(|| Ok(db.close()?)),
             Slot::Absent | Slot::Closed => Ok(()),
@@ -193,8 +203,23 @@ impl RedbFile {
             let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
             Err(Trouble::Corrupt(format!("redb cannot read it ({text})")))
         });
-        result.map_err(|trouble| trouble.in_file(&self.path))
+        result.map_err(|trouble| {
+            if matches!(trouble, Trouble::Corrupt(_)) {
+                self.damaged.store(true, Ordering::Relaxed);
+            }
+            trouble.in_file(&self.path)
+        })
     }
+}
+
+/// Lets go of a damaged file without the commit that redb makes when it closes one: dropped while a panic unwinds, it makes
+/// none. This panic is told to nobody and goes nowhere.
+fn abandon(db: Database) {
+    let unwound: std::thread::Result<()> = catch_unwind(AssertUnwindSafe(move || {
+        let _dropped_by_unwinding = db;
+        std::panic::resume_unwind(Box::new(()))
+    }));
+    drop(unwound);
 }
 
 impl Drop for RedbFile {
@@ -204,6 +229,22 @@ impl Drop for RedbFile {
             tracing::warn!("closing {fault}");
         }
     }
+}
+
+/// The entries of a range as long as their keys ascend: the tree of a damaged file may lead in a circle.
+pub(crate) fn ascending<K: Key + 'static, V: Value + 'static>(
+    range: Range<'_, K, V>,
+) -> impl Iterator<Item = Result<(AccessGuard<'_, K>, AccessGuard<'_, V>), Trouble>> {
+    let mut last: Option<Vec<u8>> = None;
+    range.map(move |entry| {
+        let (key, value) = entry?;
+        let bytes = K::as_bytes(&key.value()).as_ref().to_vec();
+        if last.as_ref().is_some_and(|last| K::compare(last, &bytes).is_ge()) {
+            return Err(Trouble::Corrupt("its keys are not in order".to_owned()));
+        }
+        last = Some(bytes);
+        Ok((key, value))
+    })
 }
 
 /// Opens a table that may not have been made yet.

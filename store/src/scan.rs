@@ -147,6 +147,9 @@ impl Cursor<'_> {
                 self.range = self.table.range::<&[u8]>(seen.bytes()..)?;
                 continue;
             }
+            if last.as_deref().is_some_and(|last| key < last) {
+                return Err(Trouble::Corrupt("its cells are not in order".into()));
+            }
             self.current = Some((key.to_vec(), CellValue::from_bytes(value.value())?));
             return Ok(());
         }

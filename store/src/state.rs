@@ -11,7 +11,7 @@ use reel_abi::wire::Wire;
 
 use crate::chain::{Head, Segment};
 use crate::error::{Fault, Trouble};
-use crate::redb_file::{RedbFile, table};
+use crate::redb_file::{RedbFile, ascending, table};
 use crate::row::{ItemPlace, NUMBERS_END, RowEnd};
 use crate::slice::{FramePlace, Slice};
 use crate::tables::*;
@@ -90,7 +90,7 @@ impl Snapshot<'_> {
     pub(crate) fn heads(&self) -> Result<Vec<(SpaceName, Head)>, Trouble> {
         let Some(heads) = table(self.0, HEADS)? else { return Ok(Vec::new()) };
         let mut found = Vec::new();
-        for entry in heads.iter()? {
+        for entry in ascending(heads.iter()?) {
             let (name, head) = entry?;
             let space = name.value().parse().map_err(|e| Trouble::Corrupt(format!("heads: {e}")))?;
             found.push((space, head_from(head.value())?));
@@ -109,7 +109,7 @@ impl Snapshot<'_> {
     pub(crate) fn versions(&self, space: &SpaceName) -> Result<Vec<(Version, CommitNo, RunId, WallTime)>, Trouble> {
         let Some(versions) = table(self.0, VERSIONS)? else { return Ok(Vec::new()) };
         let mut found = Vec::new();
-        for entry in versions.range((space.as_str(), 0)..=(space.as_str(), u64::MAX))? {
+        for entry in ascending(versions.range((space.as_str(), 0)..=(space.as_str(), u64::MAX))?) {
             let (key, value) = entry?;
             let (commit, run, at) = value.value();
             found.push((Version(key.value().1), CommitNo(commit), RunId(run), WallTime(at)));
@@ -132,8 +132,15 @@ impl Snapshot<'_> {
     /// Up to `limit` runs below `before`, newest first.
     pub(crate) fn runs_before(&self, before: u64, limit: usize) -> Result<Vec<RunId>, Trouble> {
         let Some(begins) = table(self.0, BEGINS)? else { return Ok(Vec::new()) };
-        let newest_first = begins.range(..before)?.rev().take(limit);
-        newest_first.map(|entry| Ok(RunId(entry?.0.value()))).collect()
+        let mut found = Vec::new();
+        for entry in begins.range(..before)?.rev().take(limit) {
+            let run = RunId(entry?.0.value());
+            if found.last().is_some_and(|last| *last <= run) {
+                return Err(Trouble::Corrupt("its runs are not in order".to_owned()));
+            }
+            found.push(run);
+        }
+        Ok(found)
     }
 
     /// A run's frames from the last one that begins at or before `from`.
@@ -142,7 +149,7 @@ impl Snapshot<'_> {
         let holding = frames.range((run.0, 0)..=(run.0, from.0))?.next_back().transpose()?;
         let from = holding.map_or(from.0, |(key, _)| key.value().1);
         let mut found = Vec::new();
-        for entry in frames.range((run.0, from)..=(run.0, u64::MAX))? {
+        for entry in ascending(frames.range((run.0, from)..=(run.0, u64::MAX))?) {
             let (key, value) = entry?;
             let (row, offset, count) = value.value();
             let place = ItemPlace { row: Position(row), offset };
@@ -162,7 +169,7 @@ impl Snapshot<'_> {
     pub(crate) fn outbox(&self) -> Result<Vec<(CommitNo, Vec<OutboxEntry>)>, Trouble> {
         let Some(outbox) = table(self.0, OUTBOX)? else { return Ok(Vec::new()) };
         let mut found = Vec::new();
-        for entry in outbox.iter()? {
+        for entry in ascending(outbox.iter()?) {
             let (commit, entries) = entry?;
             found.push((CommitNo(commit.value()), Vec::from_bytes(entries.value())?));
         }

@@ -13,8 +13,8 @@ use reel_abi::record::{Frame, LogItem};
 
 use crate::audit::Audit;
 use crate::compare;
-use crate::error::{Fault, ReadError, Trouble};
-use crate::redb_file::{RedbFile, table};
+use crate::error::{Fault, FaultKind, ReadError, Trouble};
+use crate::redb_file::{RedbFile, ascending, table};
 use crate::row::{self, Link, NUMBERS_END, RowEnd};
 use crate::state::Snapshot;
 use crate::store::Shared;
@@ -188,6 +188,10 @@ impl Verifier<'_> {
                 Err(fault) => return self.report.add_fault(fault),
             };
             let Some((last, _)) = rows.last() else { return };
+            if rows[0].0 < from {
+                let what = "its rows are not in order";
+                return self.report.add(Place::File(file.path().to_owned()), what);
+            }
             from = last.next();
             for (position, bytes) in rows {
                 self.row(&file, position, &bytes);
@@ -227,26 +231,41 @@ impl Verifier<'_> {
             }
             self.audit.item(Place::Item(position, *offset), item, &mut self.report);
         }
-        if let Some((txn, applied)) = self.state.as_ref().filter(|(_, applied)| position <= applied.position) {
-            let report = &mut self.report;
-            let compared = self.shared.state.guarded(|| compare::row(txn, position, &items, report));
-            if let Err(fault) = compared {
-                report.add_fault(fault);
-                self.state = None;
-                return;
-            }
-            if position == applied.position {
-                let counts =
-                    self.shared.state.guarded(|| compare::totals(txn, &self.audit, self.shared.state.path(), report));
-                if let Err(fault) = counts {
-                    report.add_fault(fault);
-                }
-                if said != Some(applied.link) {
-                    let what = format!("has another link for row {position} than the log");
-                    report.add(Place::File(self.shared.state.path().to_owned()), what);
-                }
+        self.compare(position, said, &items);
+    }
+
+    /// Compares a row with the state, if that has seen it.
+    fn compare(&mut self, position: Position, link: Option<Link>, items: &[(u32, LogItem)]) {
+        let reached = |state: &Option<(ReadTransaction, RowEnd)>| state.as_ref().map(|(_, applied)| applied.position);
+        if reached(&self.state).is_none_or(|reached| position > reached) {
+            return;
+        }
+        let mut result = self.compare_once(position, link, items);
+        if matches!(&result, Err(fault) if matches!(fault.kind, FaultKind::Io(_))) {
+            // The snapshot ended, because the state was written for the first time. A later one has all that this had.
+            result = snapshot(self.shared).and_then(|state| {
+                self.state = state;
+                self.compare_once(position, link, items)
+            });
+        }
+        if let Err(fault) = result {
+            self.report.add_fault(fault);
+            self.state = None;
+        }
+    }
+
+    fn compare_once(&mut self, position: Position, link: Option<Link>, items: &[(u32, LogItem)]) -> Result<(), Fault> {
+        let Some((txn, applied)) = &self.state else { return Ok(()) };
+        let (file, report) = (&self.shared.state, &mut self.report);
+        file.guarded(|| compare::row(txn, position, items, report))?;
+        if position == applied.position {
+            file.guarded(|| compare::totals(txn, &self.audit, file.path(), report))?;
+            if link != Some(applied.link) {
+                let what = format!("has another link for row {position} than the log");
+                report.add(Place::File(file.path().to_owned()), what);
             }
         }
+        Ok(())
     }
 
     /// Compares where the log ends with what state and memory say.
@@ -290,7 +309,14 @@ impl Verifier<'_> {
         while let Some(first) = from {
             let listed = self.shared.blobs.file().read(|txn| {
                 let Some(ids) = table(txn, BLOB_IDS)? else { return Ok(Vec::new()) };
-                ids.range(first..)?.take(1024).map(|entry| Ok(Digest(entry?.0.value()))).collect()
+                let mut listed = Vec::new();
+                for entry in ascending(ids.range(first..)?).take(1024) {
+                    listed.push(Digest(entry?.0.value()));
+                }
+                if listed.first().is_some_and(|digest| digest.0 < first) {
+                    return Err(Trouble::Corrupt("its payloads are not in order".to_owned()));
+                }
+                Ok(listed)
             });
             let digests: Vec<Digest> = match listed {
                 Ok(listed) => listed.unwrap_or_default(),
@@ -330,8 +356,8 @@ fn read_rows(file: &RedbFile, from: Position) -> Result<Vec<(Position, Vec<u8>)>
         let Some(rows) = table(txn, ROWS)? else { return Ok(Vec::new()) };
         let mut piece = Vec::new();
         let mut bytes = 0;
-        for entry in rows.range(from.0..NUMBERS_END)? {
-            let (position, row) = entry.map_err(Trouble::from)?;
+        for entry in ascending(rows.range(from.0..NUMBERS_END)?) {
+            let (position, row) = entry?;
             bytes += row.value().len();
             piece.push((Position(position.value()), row.value().to_vec()));
             if bytes >= PIECE_BYTES {

@@ -247,7 +247,11 @@ impl types::HostDescriptor for Session {
     fn set_size(&mut self, handle: Resource<Descriptor>, size: u64) -> FileResult<()> {
         let to = self.descriptor(&handle)?;
         self.file_call(FsSetSize { file: number(&handle), size }, |files, _, gate, _| {
-            files.set_size(gate, writable(to)?, size)
+            let place = writable(to).map_err(|_| match to.kind {
+                NodeKind::Directory => FsCode::BadDescriptor,
+                _ => FsCode::Invalid,
+            })?;
+            files.set_size(gate, place, size)
         })
     }
 

@@ -121,7 +121,9 @@ mod tests {
 
     #[test]
     fn what_is_no_time_is_refused() {
-        for bad in ["", "yesterday", "2023-02-29", "2023-13-01", "2023-1-1", "2023-11-14T25:00:00Z", "2023-11-14T22:13:20"] {
+        for bad in
+            ["", "yesterday", "2023-02-29", "2023-13-01", "2023-1-1", "2023-11-14T25:00:00Z", "2023-11-14T22:13:20"]
+        {
             assert!(moment(bad, 0).is_err(), "{bad}");
         }
         assert!(moment("2023-11-14T22:13:20.Z", 0).is_err());

@@ -1,7 +1,7 @@
 //! The error page: what failed, where, why, and what to do.
 
 use std::error::Error;
-use std::io::{self, Write};
+use std::io;
 use std::path::Path;
 
 use reel_store::{AppendError, OpenError, ReadError};
@@ -88,6 +88,11 @@ impl Failure {
     /// The code to end with.
     pub fn exit(&self) -> Exit {
         self.exit
+    }
+
+    /// What failed, in one sentence.
+    pub fn words(&self) -> &str {
+        self.what.as_deref().unwrap_or_default()
     }
 
     /// Whether nobody reads any more.

@@ -94,7 +94,9 @@ impl FromStr for SpacePath {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("{text:?} is no path in a space; write SPACE[@VERSION]:PATH, for example main:/ or main@3:/a.csv");
+        let wrong = || {
+            format!("{text:?} is no path in a space; write SPACE[@VERSION]:PATH, for example main:/ or main@3:/a.csv")
+        };
         let (space, path) = text.split_once(':').ok_or_else(wrong)?;
         let (space, version) = match space.split_once('@') {
             None => (space, None),

@@ -1,1 +1,43 @@
-//! The command line.
+//! The command line: one file per command, and the only part of Reel that prints.
+//!
+//! Commands write data to one stream and talk to another ([`io`]), fail with a page ([`failure`]) and end with a code of one table ([`exit`]).
+//! Those that only read are functions of a database and two streams, so that a process that has the database open can serve others
+//! ([`admin`]).
+
+mod admin;
+mod app;
+mod cargo;
+mod completions;
+mod database;
+mod dates;
+mod describe;
+mod divergence;
+mod escape;
+mod exit;
+mod failure;
+mod fs;
+mod grants;
+mod hexdump;
+mod ids;
+mod inspect;
+mod io;
+mod json;
+mod limits;
+mod live;
+mod log;
+mod program;
+mod progress;
+mod replay;
+mod resume;
+mod run;
+mod runs;
+mod show;
+mod spaces;
+mod state;
+mod style;
+mod table;
+mod trace;
+mod units;
+mod verify;
+
+pub use app::main;

@@ -36,23 +36,42 @@ pub enum Support {
     Missing,
 }
 
+/// What kind of thing is imported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    /// An instance, and whether it has nothing but types in it.
+    Instance {
+        /// Then it needs nothing of the host.
+        only_types: bool,
+    },
+    /// A type, which needs nothing of the host either.
+    Type,
+    /// A function, module or the like.
+    Other,
+}
+
+/// What the host makes of an import.
+pub fn support(name: &str, shape: Shape) -> Support {
+    match shape {
+        _ if refused::is_refused(name) => Support::NotGranted,
+        Shape::Instance { only_types: true } | Shape::Type => Support::Provided,
+        Shape::Instance { only_types: false } if is_provided(name) => Support::Provided,
+        Shape::Instance { only_types: false } | Shape::Other => Support::Missing,
+    }
+}
+
 /// All imports of a component, each with what the host makes of it.
 pub fn imports(engine: &Engine, component: &Component) -> wasmtime::Result<Vec<Import>> {
     let mut all = Vec::new();
     for (name, item) in component.component_type().imports(engine) {
-        let support = match item.ty {
-            _ if refused::is_refused(name) => Support::NotGranted,
-            ComponentItem::ComponentInstance(_) if is_provided(name) => Support::Provided,
-            // An instance with nothing but types in it needs nothing of the host.
-            ComponentItem::ComponentInstance(instance)
-                if instance.exports(engine).all(|(_, item)| matches!(item.ty, ComponentItem::Type(_))) =>
-            {
-                Support::Provided
-            }
-            ComponentItem::Type(_) => Support::Provided,
-            _ => Support::Missing,
+        let shape = match item.ty {
+            ComponentItem::ComponentInstance(instance) => Shape::Instance {
+                only_types: instance.exports(engine).all(|(_, item)| matches!(item.ty, ComponentItem::Type(_))),
+            },
+            ComponentItem::Type(_) => Shape::Type,
+            _ => Shape::Other,
         };
-        all.push(Import { name: name.to_owned(), support });
+        all.push(Import { name: name.to_owned(), support: support(name, shape) });
     }
     Ok(all)
 }

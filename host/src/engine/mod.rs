@@ -6,5 +6,6 @@ pub mod cache;
 pub mod component;
 pub mod config;
 mod exit_code;
+pub mod inspect;
 pub mod linking;
 pub mod memory;

@@ -9,6 +9,7 @@
 pub mod drive;
 pub mod engines;
 pub mod examine;
+pub mod files_at;
 pub mod outbox;
 pub mod prepare;
 pub mod replay;

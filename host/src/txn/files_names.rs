@@ -2,7 +2,7 @@
 
 use reel_abi::types::{FsCode, NodeKind, WallReading};
 
-use super::fault::FileResult;
+use super::fault::{Fault, FileResult};
 use super::files::{Files, Place};
 use super::lower::Lower;
 use super::node::Entry;
@@ -140,17 +140,18 @@ impl Files {
     ) -> FileResult<()> {
         self.refuse_if_read_only(base)?;
         self.refuse_if_read_only(new_base)?;
-        let old = self.named(gate, base, path, FsCode::Busy)?;
-        let Some(entry) = old.entry.clone() else { return Err(FsCode::NoEntry.into()) };
-        let is_dir = entry.kind == NodeKind::Directory;
-        if old.slash && !is_dir {
-            return Err(FsCode::NotDirectory.into());
-        }
+        // As POSIX has it, both directories must be there before either name is looked at.
+        let old = self.named(gate, base, path, FsCode::Busy);
         if base.tree != new_base.tree {
             return Err(FsCode::CrossDevice.into());
         }
-        let new = self.named(gate, new_base, new_path, FsCode::Busy)?;
-        if new.slash && !is_dir {
+        let (old, new) = match (old, self.named(gate, new_base, new_path, FsCode::Busy)) {
+            (Err(Fault::Code(FsCode::Busy)), Err(other)) => return Err(other),
+            (old, new) => (old?, new?),
+        };
+        let Some(entry) = old.entry.clone() else { return Err(FsCode::NoEntry.into()) };
+        let is_dir = entry.kind == NodeKind::Directory;
+        if (old.slash || new.slash) && !is_dir {
             return Err(FsCode::NotDirectory.into());
         }
         let tree = &mut self.trees[base.tree];

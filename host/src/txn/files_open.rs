@@ -38,6 +38,10 @@ impl Files {
                 (true, false) => self.create(gate, Place { tree: base.tree, node: dir }, &name, NodeKind::File),
             };
         }
+        // As Linux has it: a path that ends in a slash cannot be made, whatever is there.
+        if how.create() && matches!(target, Target::Name { slash: true, .. }) {
+            return Err(FsCode::IsDirectory.into());
+        }
         if how.create() && how.exclusive() {
             return Err(FsCode::Exist.into());
         }

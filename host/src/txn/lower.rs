@@ -45,7 +45,7 @@ pub struct HostLower {
 
 enum Source {
     Inline(Vec<u8>),
-    Blocks(Vec<Digest>),
+    Blocks { blocks: Vec<Digest>, len: u64 },
 }
 
 impl HostLower {
@@ -100,7 +100,7 @@ impl HostLower {
                     let listing = blob(blobs, &digest)?;
                     let content =
                         Content::from_bytes(&listing).map_err(|e| Halt::host("list of a captured file", &e))?;
-                    Source::Blocks(content.blocks)
+                    Source::Blocks { blocks: content.blocks, len: content.len }
                 }
             };
             self.captured.insert(node, source);
@@ -207,7 +207,7 @@ impl Lower {
                     let block = bytes.chunks(BLOCK_BYTES).nth(index as usize);
                     Ok(block.map(<[u8]>::to_vec))
                 }
-                Source::Blocks(blocks) => match blocks.get(index as usize) {
+                Source::Blocks { blocks, .. } => match blocks.get(index as usize) {
                     None => Ok(None),
                     Some(digest) => Ok(Some(blob(store.blobs(), digest)?)),
                 },
@@ -223,7 +223,10 @@ impl Lower {
                 let block = bytes.chunks(BLOCK_BYTES).nth(index as usize)?;
                 Some(Chunk::Inline { bytes: block[..block.len().min(len as usize)].to_vec().into() })
             }
-            Source::Blocks(blocks) => Some(Chunk::Blob { digest: *blocks.get(index as usize)?, len }),
+            Source::Blocks { blocks, len: whole } => {
+                let left = whole.saturating_sub(index * BLOCK_BYTES as u64).min(u64::from(len));
+                Some(Chunk::Blob { digest: *blocks.get(index as usize)?, len: left as u32 })
+            }
         }
     }
 
@@ -251,7 +254,7 @@ impl Lower {
                 let count = match host.captured.get(&content) {
                     None => 0,
                     Some(Source::Inline(bytes)) => bytes.len().div_ceil(BLOCK_BYTES) as u64,
-                    Some(Source::Blocks(blocks)) => blocks.len() as u64,
+                    Some(Source::Blocks { blocks, .. }) => blocks.len() as u64,
                 };
                 Ok((from..count).collect())
             }
@@ -268,16 +271,11 @@ impl Lower {
     }
 
     /// The length in bytes of a captured file.
-    pub fn captured_len(&self, content: u64, store: &Store) -> FileResult<Option<u64>> {
-        let Self::Host(host) = self else { return Ok(None) };
-        match host.captured.get(&content) {
-            None => Ok(None),
-            Some(Source::Inline(bytes)) => Ok(Some(bytes.len() as u64)),
-            Some(Source::Blocks(blocks)) => {
-                let Some(last) = blocks.last() else { return Ok(Some(0)) };
-                let tail = blob(store.blobs(), last)?.len() as u64;
-                Ok(Some((blocks.len() as u64 - 1) * BLOCK_BYTES as u64 + tail))
-            }
+    pub fn captured_len(&self, content: u64) -> Option<u64> {
+        let Self::Host(host) = self else { return None };
+        match host.captured.get(&content)? {
+            Source::Inline(bytes) => Some(bytes.len() as u64),
+            Source::Blocks { len, .. } => Some(*len),
         }
     }
 }

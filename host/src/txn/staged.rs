@@ -107,7 +107,9 @@ fn changes(tree: &Tree, blobs: &Blobs) -> Result<Vec<HostChange>, Halt> {
             NodeKind::Symlink if !stays => {
                 files.push(HostChange::Symlink { path: path.clone(), target: held.node.target.clone() });
             }
-            NodeKind::File if named.contains_key(id) => links.push(HostChange::Link { path: path.clone(), to: named[id].clone() }),
+            NodeKind::File if named.contains_key(id) => {
+                links.push(HostChange::Link { path: path.clone(), to: named[id].clone() })
+            }
             NodeKind::File if !stays || held.dirty => {
                 named.insert(*id, path.clone());
                 files.push(file(tree, path, &held.node, blobs)?);

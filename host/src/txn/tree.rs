@@ -255,11 +255,11 @@ impl Tree {
         if kind != NodeKind::File || !from_host {
             return Ok(());
         }
-        if self.lower.captured_len(content, store)?.is_some() {
+        if self.lower.captured_len(content).is_some() {
             return Ok(());
         }
         self.lower.pin(gate, store, content)?;
-        if let (Some(len), Some(held)) = (self.lower.captured_len(content, store)?, self.nodes.get_mut(&id)) {
+        if let (Some(len), Some(held)) = (self.lower.captured_len(content), self.nodes.get_mut(&id)) {
             held.node.size = len;
         }
         Ok(())

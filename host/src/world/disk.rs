@@ -39,3 +39,18 @@ pub fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     }
     written
 }
+
+/// Whether this process may make files in a directory.
+pub fn is_writable(dir: &Path) -> bool {
+    rustix::fs::access(dir, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK).is_ok()
+}
+
+/// Whether the path is a directory.
+pub fn is_dir(path: &Path) -> bool {
+    path.is_dir()
+}
+
+/// Whether the path is a file.
+pub fn is_file(path: &Path) -> bool {
+    path.is_file()
+}

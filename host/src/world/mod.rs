@@ -13,6 +13,7 @@ pub mod clock;
 pub mod console;
 pub mod disk;
 pub mod entropy;
+pub mod export;
 pub mod hostdir;
 pub mod process;
 pub mod signals;

@@ -1,0 +1,122 @@
+//! What goes over the socket.
+
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::cli::io::Look;
+
+/// Both sides are the same build, or they do not talk.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Longest request; stops a stranger from filling the memory.
+const REQUEST_MAX_BYTES: u32 = 1 << 20;
+
+/// Longest piece of an answer.
+pub const PIECE_MAX_BYTES: usize = 64 << 10;
+
+/// What is asked for.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Request {
+    /// Version of the build.
+    pub reel: String,
+    /// Arguments, without the program's name.
+    pub args: Vec<String>,
+    /// Where the answer goes.
+    pub look: Look,
+}
+
+/// What a piece of an answer is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tag {
+    /// Bytes for stdout; none of them only asks whether somebody is there.
+    Stdout = 1,
+    /// Bytes for stderr.
+    Stderr = 2,
+    /// One byte: the exit code. Nothing follows.
+    Exit = 3,
+    /// This command is not served. Nothing follows.
+    Refused = 4,
+}
+
+/// Where the socket of a database is.
+pub fn path(dir: &Path) -> PathBuf {
+    dir.join("admin.sock")
+}
+
+/// Writes a request.
+pub fn write_request(stream: &mut impl Write, request: &Request) -> io::Result<()> {
+    let bytes = serde_json::to_vec(request)?;
+    let len = u32::try_from(bytes.len()).ok().filter(|len| *len <= REQUEST_MAX_BYTES);
+    let len = len.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+    stream.write_all(&len.to_le_bytes())?;
+    stream.write_all(&bytes)
+}
+
+/// Reads a request.
+pub fn read_request(stream: &mut impl Read) -> io::Result<Request> {
+    let mut len = [0; 4];
+    stream.read_exact(&mut len)?;
+    let len = u32::from_le_bytes(len);
+    if len > REQUEST_MAX_BYTES {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    let mut bytes = vec![0; len as usize];
+    stream.read_exact(&mut bytes)?;
+    Ok(serde_json::from_slice(&bytes)?)
+}
+
+/// Writes a piece of an answer, at most [`PIECE_MAX_BYTES`] long.
+pub fn write_piece(stream: &mut impl Write, tag: Tag, bytes: &[u8]) -> io::Result<()> {
+    let mut piece = Vec::with_capacity(5 + bytes.len());
+    piece.push(tag as u8);
+    piece.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
+    piece.extend_from_slice(bytes);
+    stream.write_all(&piece)
+}
+
+/// Reads a piece of an answer.
+pub fn read_piece(stream: &mut impl Read) -> io::Result<(Tag, Vec<u8>)> {
+    let mut head = [0; 5];
+    stream.read_exact(&mut head)?;
+    let [tag, len @ ..] = head;
+    let len = u32::from_le_bytes(len) as usize;
+    let tag = match tag {
+        1 => Tag::Stdout,
+        2 => Tag::Stderr,
+        3 => Tag::Exit,
+        4 => Tag::Refused,
+        _ => return Err(io::ErrorKind::InvalidData.into()),
+    };
+    if len > PIECE_MAX_BYTES {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    let mut bytes = vec![0; len];
+    stream.read_exact(&mut bytes)?;
+    Ok((tag, bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read() {
+        let mut wire = Vec::new();
+        let request = Request { reel: VERSION.into(), args: vec!["log".into(), "é".into()], look: Look::default() };
+        write_request(&mut wire, &request).expect("written");
+        assert_eq!(read_request(&mut wire.as_slice()).expect("read").args, request.args);
+        let mut wire = Vec::new();
+        write_piece(&mut wire, Tag::Stderr, b"x").expect("written");
+        assert_eq!(read_piece(&mut wire.as_slice()).expect("read"), (Tag::Stderr, b"x".to_vec()));
+    }
+
+    #[test]
+    fn strange_bytes_are_an_error() {
+        assert!(read_request(&mut [0xff; 8].as_slice()).is_err());
+        assert!(read_request(&mut [4, 0, 0, 0, b'{', b'{', b'{', b'{'].as_slice()).is_err());
+        assert!(read_piece(&mut [1, 0xff, 0xff, 0xff, 0xff].as_slice()).is_err());
+        assert!(read_piece(&mut [9, 0, 0, 0, 0].as_slice()).is_err());
+    }
+}

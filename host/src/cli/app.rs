@@ -1,0 +1,158 @@
+//! The command line as a whole: what there is, and what runs it.
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::panic;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use reel_store::Store;
+
+use super::database::{DatabaseArgs, Opened, Running};
+use super::exit::{self, Exit};
+use super::failure::Failure;
+use super::io::{Io, with_streams};
+use super::{admin, completions, fs, inspect, log, replay, resume, run, runs, show, spaces, verify};
+use crate::world::process;
+
+/// Runs WebAssembly programs as transactions, records all they do, and replays it exactly
+#[derive(Debug, Parser)]
+#[command(name = "reel", version, after_help = exit::HELP, max_term_width = 120)]
+pub struct Cli {
+    #[command(flatten)]
+    database: DatabaseArgs,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Run(Box<run::Args>),
+    Runs(runs::Args),
+    Log(log::Args),
+    Show(show::Args),
+    Replay(replay::Args),
+    Resume(resume::Args),
+    Fs(fs::Args),
+    Spaces(spaces::Args),
+    Verify(verify::Args),
+    Inspect(inspect::Args),
+    Completions(completions::Args),
+}
+
+/// The program `reel`.
+pub fn main() -> ExitCode {
+    panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(|at| format!(" ({}:{})", at.file(), at.line())).unwrap_or_default();
+        let what = panic.payload_as_str().unwrap_or("no words");
+        let text = format!("error: this is a defect of reel, please report it: {what}{place}\n");
+        drop(std::io::stderr().write_all(text.as_bytes()));
+    }));
+    // Dropping the database, too, may panic: all of it is inside.
+    let exit = panic::catch_unwind(|| start(process::args())).unwrap_or(Exit::HOST);
+    exit.into()
+}
+
+fn start(args: Vec<OsString>) -> Exit {
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(error) => {
+            let exit = if error.use_stderr() { Exit::USAGE } else { Exit::OK };
+            drop(error.print());
+            return exit;
+        }
+    };
+    super::trace::install();
+    let (exit, flushed) = with_streams(|io| {
+        let done = cli.execute(io);
+        shown(done, io)
+    });
+    match flushed.map_err(Failure::from) {
+        Err(failure) if !failure.is_silent() => {
+            drop(with_streams(|io| failure.show(io)));
+            failure.exit()
+        }
+        _ => exit,
+    }
+}
+
+/// The code of a command that is over; a failure has been shown.
+fn shown(done: Result<Exit, Failure>, io: &mut Io<'_>) -> Exit {
+    done.unwrap_or_else(|failure| {
+        failure.show(io);
+        failure.exit()
+    })
+}
+
+/// What came of asking for the database.
+enum Access {
+    Opened(Opened),
+    Answered(Result<Exit, Failure>),
+}
+
+impl From<Store> for Access {
+    fn from(store: Store) -> Self {
+        Self::Opened(store.into())
+    }
+}
+
+impl Cli {
+    /// The command of another process, if its arguments make sense.
+    pub fn parse(args: &[String]) -> Option<Self> {
+        Self::try_parse_from(std::iter::once("reel").chain(args.iter().map(String::as_str))).ok()
+    }
+
+    /// Whether this command is done for another process.
+    pub fn is_served(&self) -> bool {
+        match &self.command {
+            Command::Runs(_) | Command::Log(_) | Command::Show(_) | Command::Spaces(_) => true,
+            Command::Fs(args) => args.only_reads(),
+            Command::Run(_) | Command::Replay(_) | Command::Resume(_) | Command::Verify(_) => false,
+            Command::Inspect(_) | Command::Completions(_) => false,
+        }
+    }
+
+    /// Does the command for another process, up to showing its failure; nothing if it is not served.
+    pub fn answer(&self, database: &Opened, io: &mut Io<'_>) -> Option<Exit> {
+        let done = self.read(database, io)?;
+        Some(shown(done, io))
+    }
+
+    fn read(&self, database: &Opened, io: &mut Io<'_>) -> Option<Result<Exit, Failure>> {
+        match &self.command {
+            Command::Runs(args) => Some(runs::execute(args, database, io)),
+            Command::Log(args) => Some(log::execute(args, database, io)),
+            Command::Show(args) => Some(show::execute(args, database, io)),
+            Command::Spaces(args) => Some(spaces::execute(args, database, io)),
+            Command::Fs(args) => args.read(database, io),
+            Command::Run(_) | Command::Replay(_) | Command::Resume(_) | Command::Verify(_) => None,
+            Command::Inspect(_) | Command::Completions(_) => None,
+        }
+    }
+
+    fn execute(&self, io: &mut Io<'_>) -> Result<Exit, Failure> {
+        match &self.command {
+            Command::Run(args) => run::execute(args, &self.database, io),
+            Command::Replay(args) => replay::execute(args, &self.database, io),
+            Command::Resume(args) => resume::execute(args, &self.database, io),
+            Command::Verify(args) => verify::execute(args, &self.database, io),
+            Command::Inspect(args) => inspect::execute(args, io),
+            Command::Completions(args) => completions::execute(args, io),
+            Command::Fs(args) if !args.only_reads() => args.execute(&self.database, io),
+            _ => self.read_or_ask(io),
+        }
+    }
+
+    /// Reads the database, or lets the process read that has it open.
+    fn read_or_ask(&self, io: &mut Io<'_>) -> Result<Exit, Failure> {
+        let dir = self.database.dir();
+        match self.database.open_or(io, |io| admin::ask(&dir, io).map(Access::Answered))? {
+            Access::Answered(done) => done,
+            Access::Opened(database) => {
+                // A pager may hold this command, and the database with it, for as long as somebody reads.
+                let _server = admin::serve(&database.store, Running::default());
+                self.read(&database, io).unwrap_or(Ok(Exit::HOST))
+            }
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! `reel inspect`: what a binary is and what it will need, without running or compiling it.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use reel_abi::id::Digest;
+use serde::Serialize;
+
+use super::escape::Safe;
+use super::exit::Exit;
+use super::failure::Failure;
+use super::io::Io;
+use super::json;
+use super::program;
+use super::progress::Progress;
+use super::style::Paint;
+use super::units;
+use crate::engine::component::BinaryKind;
+use crate::engine::inspect::{Inspection, inspect};
+use crate::engine::linking::{Import, Support};
+
+/// Show what a binary is, what it imports and exports, and what it will need; needs no database
+#[derive(Debug, Clone, clap::Args)]
+pub struct Args {
+    /// The binary
+    #[arg(value_name = "APP.wasm")]
+    program: PathBuf,
+    /// Print it as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Exports of which the page shows no more.
+const SHOWN: usize = 40;
+
+/// Shows what the binary is; exit code 121 if it cannot be run here.
+pub fn execute(args: &Args, io: &mut Io<'_>) -> Result<Exit, Failure> {
+    let program = program::load(&args.program)?;
+    let progress = Progress::new(io.look.err_terminal);
+    progress.begin(&format!("reading {}", args.program.display()));
+    let found = inspect(&program.bytes);
+    let digest = Digest::of(&program.bytes);
+    progress.finish();
+    let found = found.map_err(|e| Failure::of(Exit::UNFIT, &e).at(program.name()))?;
+    let verdict = verdict(&found);
+    match args.json {
+        true => json::line(io.out, &Json::of(&found, &program, digest, verdict.as_deref()))?,
+        false => page(io.out, &found, &program, digest, verdict.as_deref(), Paint(io.look.out_colour))?,
+    }
+    Ok(if verdict.is_none() { Exit::OK } else { Exit::UNFIT })
+}
+
+/// Why it cannot be run here; nothing if it can.
+fn verdict(found: &Inspection) -> Option<String> {
+    let missing = |import: &&Import| import.support == Support::Missing;
+    match found.imports.iter().chain(&found.adapted).filter(missing).count() {
+        0 => {}
+        1 => return Some("it imports something that this host does not have".into()),
+        count => return Some(format!("it imports {count} things that this host does not have")),
+    }
+    if let Some(reason) = &found.not_adaptable {
+        return Some(reason.clone());
+    }
+    (!found.is_command).then(|| match found.kind {
+        BinaryKind::Component => "it exports no wasi:cli/run, so that there is nothing to run".into(),
+        BinaryKind::Module => "it exports no _start, so that there is nothing to run".into(),
+    })
+}
+
+/// What the guest will want of the host, by what it imports.
+fn needs(found: &Inspection) -> Vec<&'static str> {
+    let all: Vec<&Import> = found.imports.iter().chain(&found.adapted).collect();
+    let wants = |prefix: &str| all.iter().any(|import| import.name.starts_with(prefix));
+    let table = [
+        ("wasi:filesystem/", "files: those of its space, and host directories by --dir"),
+        ("wasi:cli/environment", "arguments after `--`, environment variables by --env"),
+        ("wasi:cli/stdin", "standard input"),
+        ("wasi:clocks/", "clocks, recorded"),
+        ("wasi:random/", "random numbers, recorded"),
+        ("wasi:sockets/", "the network, which is not granted: its calls are answered with a refusal"),
+        ("wasi:http/", "HTTP, which is not granted: its calls are answered with a refusal"),
+    ];
+    table.into_iter().filter(|(prefix, _)| wants(prefix)).map(|(_, words)| words).collect()
+}
+
+fn kind(found: &Inspection) -> &'static str {
+    match found.kind {
+        BinaryKind::Component => "component",
+        BinaryKind::Module => "core module, for WASI preview 1",
+    }
+}
+
+fn page(
+    out: &mut dyn Write,
+    found: &Inspection,
+    program: &program::Program,
+    digest: Digest,
+    verdict: Option<&str>,
+    paint: Paint,
+) -> io::Result<()> {
+    let mut row = |name: &str, text: &str| writeln!(out, "{:9}{}", format!("{name}:"), Safe(text));
+    row("file", &program.name())?;
+    row("kind", kind(found))?;
+    row("digest", &digest.to_string())?;
+    row("size", &units::bytes(program.bytes.len() as u64))?;
+    let code = format!("{} functions in {} core modules", found.functions, found.modules);
+    row("code", &code)?;
+    row("memory", &format!("{} to begin with", units::bytes(found.memory_bytes)))?;
+    for (field, values) in &found.producers {
+        row(field.trim_end_matches("-by"), &values.join(", "))?;
+    }
+    imports(out, "imports", &found.imports, paint)?;
+    if !found.adapted.is_empty() {
+        imports(out, "through the preview 1 adapter", &found.adapted, paint)?;
+    }
+    writeln!(out, "exports:{}", if found.exports.is_empty() { " none" } else { "" })?;
+    for export in found.exports.iter().take(SHOWN) {
+        writeln!(out, "  {}", Safe(export))?;
+    }
+    if found.exports.len() > SHOWN {
+        writeln!(out, "  and {} more", found.exports.len() - SHOWN)?;
+    }
+    let needs = needs(found);
+    writeln!(out, "needs:{}", if needs.is_empty() { " nothing" } else { "" })?;
+    for need in needs {
+        writeln!(out, "  {need}")?;
+    }
+    match verdict {
+        None => writeln!(out, "{}", paint.good("it can be run here")),
+        Some(reason) => writeln!(out, "{}: {}", paint.error("it cannot be run here"), Safe(reason)),
+    }
+}
+
+fn imports(out: &mut dyn Write, title: &str, imports: &[Import], paint: Paint) -> io::Result<()> {
+    writeln!(out, "{title}:{}", if imports.is_empty() { " none" } else { "" })?;
+    for Import { name, support } in imports {
+        let (word, support) = (words(*support), *support);
+        let padded = format!("{word:12}");
+        let word = match support {
+            Support::Provided => paint.good(&padded),
+            Support::NotGranted => paint.warning(&padded),
+            Support::Missing => paint.error(&padded),
+        };
+        writeln!(out, "  {word} {}", Safe(name))?;
+    }
+    Ok(())
+}
+
+fn words(support: Support) -> &'static str {
+    match support {
+        Support::Provided => "provided",
+        Support::NotGranted => "not granted",
+        Support::Missing => "missing",
+    }
+}
+
+#[derive(Serialize)]
+struct Json<'a> {
+    file: String,
+    kind: &'static str,
+    digest: String,
+    bytes: usize,
+    modules: u64,
+    functions: u64,
+    memory_bytes: u64,
+    producers: &'a BTreeMap<String, Vec<String>>,
+    imports: Vec<JsonImport<'a>>,
+    adapted: Vec<JsonImport<'a>>,
+    exports: &'a [String],
+    needs: Vec<&'static str>,
+    runs: bool,
+    reason: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct JsonImport<'a> {
+    name: &'a str,
+    support: &'static str,
+}
+
+impl<'a> Json<'a> {
+    fn of(found: &'a Inspection, program: &program::Program, digest: Digest, reason: Option<&'a str>) -> Self {
+        let list = |imports: &'a [Import]| {
+            imports.iter().map(|i| JsonImport { name: &i.name, support: words(i.support) }).collect()
+        };
+        Self {
+            file: program.name(),
+            kind: match found.kind {
+                BinaryKind::Component => "component",
+                BinaryKind::Module => "module",
+            },
+            digest: digest.to_string(),
+            bytes: program.bytes.len(),
+            modules: found.modules,
+            functions: found.functions,
+            memory_bytes: found.memory_bytes,
+            producers: &found.producers,
+            imports: list(&found.imports),
+            adapted: list(&found.adapted),
+            exports: &found.exports,
+            needs: needs(found),
+            runs: reason.is_none(),
+            reason,
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! `reel log`: the events of a run, one a line.
+
+use std::time::Duration;
+
+use reel_abi::event::decode;
+use reel_abi::id::{RunId, Seq};
+use reel_abi::vocabulary::ALL;
+use reel_store::{FrameRef, Store};
+
+use super::database::Opened;
+use super::describe::line;
+use super::exit::Exit;
+use super::failure::Failure;
+use super::ids::RunRef;
+use super::io::Io;
+use super::json::{self, Event};
+use super::state::State;
+use super::style::Paint;
+
+/// How often a followed run is looked at.
+const POLL: Duration = Duration::from_millis(50);
+
+/// Print the events of a run, one a line
+#[derive(Debug, Clone, clap::Args)]
+pub struct Args {
+    /// The run, or `last`
+    run: RunRef,
+    /// Only calls of these families or names, for example fs,clock.wall
+    #[arg(long, value_name = "FAMILY", value_delimiter = ',', value_parser = family)]
+    family: Vec<String>,
+    /// From this event on
+    #[arg(long, value_name = "SEQ", default_value_t = 0)]
+    from: u64,
+    /// Up to this event, with it
+    #[arg(long, value_name = "SEQ")]
+    to: Option<u64>,
+    /// Wait for more until the run ends
+    #[arg(long, short)]
+    follow: bool,
+    /// One JSON object a line
+    #[arg(long)]
+    json: bool,
+}
+
+fn family(text: &str) -> Result<String, String> {
+    let mut families: Vec<&str> = ALL.iter().filter_map(|(_, name, _)| name.split('.').next()).collect();
+    if families.contains(&text) || ALL.iter().any(|(_, name, _)| *name == text) {
+        return Ok(text.to_owned());
+    }
+    families.dedup();
+    Err(format!("no calls are named so; the families are {}", families.join(", ")))
+}
+
+/// Prints the events.
+pub fn execute(args: &Args, database: &Opened, io: &mut Io<'_>) -> Result<Exit, Failure> {
+    let store = &database.store;
+    let record = args.run.find(store)?;
+    let run = record.run;
+    let to = args.to.unwrap_or(u64::MAX);
+    let logged = store.frames(run, Seq(0))?.last().map_or(0, |frame| frame.next().0);
+    let follows = args.follow && State::of(&record, database.running) == State::Running;
+    if args.from > 0 && args.from >= logged && !follows {
+        return Err(Failure::not_found(format!("run {run} has {logged} events, there is no {run}@{}", args.from)));
+    }
+    let mut next = Seq(args.from);
+    loop {
+        // The end is looked for before the frames: what comes before it is in the log by then.
+        let record = store.run(run)?;
+        let goes_on = record.is_some_and(|record| State::of(&record, database.running) == State::Running);
+        for frame in store.frames(run, next)? {
+            if frame.first.0 > to {
+                break;
+            }
+            print(args, store, &frame, next, io)?;
+            next = frame.next();
+        }
+        if !follows || !goes_on || next.0 > to {
+            return Ok(Exit::OK);
+        }
+        // Also tells whether somebody still reads.
+        io.out.flush()?;
+        std::thread::sleep(POLL);
+    }
+}
+
+fn print(args: &Args, store: &Store, at: &FrameRef, from: Seq, io: &mut Io<'_>) -> Result<(), Failure> {
+    let frame = store.frame(at)?;
+    let events = frame.unpack().map_err(|e| damaged(at, &e.to_string()))?;
+    let events = decode(&frame, &events).map_err(|e| damaged(at, &e.to_string()))?;
+    let run: RunId = at.run;
+    let paint = Paint(io.look.out_colour);
+    let wanted = |name: &str| {
+        args.family.is_empty() || args.family.iter().any(|f| name == f || name.split('.').next() == Some(f.as_str()))
+    };
+    for (seq, event) in events.iter().filter(|(seq, event)| *seq >= from && wanted(event.name)) {
+        if args.to.is_some_and(|to| seq.0 > to) {
+            break;
+        }
+        match args.json {
+            true => json::line(io.out, &Event { run, seq: *seq, event })?,
+            false => writeln!(io.out, "{}", line(run, *seq, event, paint))?,
+        }
+    }
+    Ok(())
+}
+
+/// A frame that cannot be read.
+pub fn damaged(at: &FrameRef, what: &str) -> Failure {
+    Failure::new(
+        Exit::DATABASE,
+        format!("the log of run {} is damaged from {}@{} on: {what}", at.run, at.run, at.first),
+    )
+    .hint("`reel verify` tells how far the damage goes")
+}

@@ -1,0 +1,193 @@
+//! `reel replay`: executes a run again from its log, touching nothing real, and compares all.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use reel_abi::id::{Digest, RunId, Seq};
+use reel_store::{RunRecord, Store};
+use serde::Serialize;
+
+use super::admin;
+use super::database::{DatabaseArgs, Running};
+use super::divergence;
+use super::exit::Exit;
+use super::failure::Failure;
+use super::ids::RunRef;
+use super::io::Io;
+use super::json;
+use super::live::block_on;
+use super::program;
+use super::progress::Progress;
+use super::style::Paint;
+use super::units;
+use crate::calls::session::Console;
+use crate::runtime::{Engines, ReplayReport, ReplayRequest, Verdict, replay};
+use crate::world::clock::HostClock;
+use crate::world::console::{HostError, HostOutput};
+
+/// Execute a run again from its log, touching nothing real, and compare everything
+///
+/// Exit code 0: the same; 10: it diverged, with a page that says where; 11: it cannot be replayed.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Args {
+    /// The run, or `last`
+    run: RunRef,
+    /// Stop before this event
+    #[arg(long, value_name = "SEQ")]
+    until: Option<u64>,
+    /// Replay against this binary instead of the recorded one
+    #[arg(long, value_name = "OTHER.wasm")]
+    with: Option<PathBuf>,
+    /// Show again what the guest wrote to stdout and stderr
+    #[arg(long)]
+    show_output: bool,
+    /// Print the verdict as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Replays the run; the exit code is the verdict.
+pub fn execute(args: &Args, database: &DatabaseArgs, io: &mut Io<'_>) -> Result<Exit, Failure> {
+    let with = args.with.as_deref().map(program::load).transpose().map_err(|f| f.with_exit(Exit::NO_REPLAY))?;
+    let store = database.open(io)?;
+    let record = args.run.find(&store)?;
+    check(&record)?;
+    let logged = store.frames(record.run, Seq(0))?.last().map_or(0, |frame| frame.next().0);
+    if let Some(until) = args.until.filter(|until| *until > logged) {
+        let what = format!("run {} has {logged} events, it cannot be replayed until {until}", record.run);
+        return Err(Failure::not_found(what));
+    }
+    let server = admin::serve(&store, Running::default());
+    let request = ReplayRequest {
+        run: record.run,
+        until: args.until.map(Seq),
+        with: with.map(|program| program.bytes),
+        keep_payload: false,
+    };
+    let progress = Progress::new(io.look.err_terminal && !args.show_output);
+    progress.begin(&format!("replaying run {}", record.run));
+    let begun = Instant::now();
+    let report = once(&store, &record, request, console(args.show_output));
+    progress.finish();
+    let report = report?;
+    let exit = exit(&report.verdict);
+    let said = match args.json {
+        true => json::line(io.out, &Json::of(&report, begun.elapsed())),
+        false => say(&report, begun.elapsed(), args.show_output, io),
+    };
+    drop(server);
+    match said.map_err(Failure::from) {
+        Err(failure) if !failure.is_silent() => Err(failure),
+        _ => Ok(exit),
+    }
+}
+
+/// A run that no guest made cannot be replayed.
+pub fn check(record: &RunRecord) -> Result<(), Failure> {
+    if record.begin.component != Digest::of(b"") {
+        return Ok(());
+    }
+    let what = format!("run {} was made by `{}`: there is no guest to execute again", record.run, record.begin.name);
+    Err(Failure::new(Exit::NO_REPLAY, what))
+}
+
+/// One replay to its end.
+pub fn once(
+    store: &Store,
+    record: &RunRecord,
+    request: ReplayRequest,
+    console: Console,
+) -> Result<ReplayReport, Failure> {
+    let engines = Engines::for_commands(record.begin.limits.stack_bytes)
+        .map_err(|e| Failure::new(Exit::HOST, format!("cannot set up the engine: {e:#}")))?;
+    Ok(block_on(replay(store, &engines, request, Arc::new(HostClock::new()), console, &|| ()))??)
+}
+
+fn console(show: bool) -> Console {
+    if !show {
+        return Console::default();
+    }
+    Console { stdin: None, stdout: Some(Box::new(HostOutput)), stderr: Some(Box::new(HostError)), echo: true }
+}
+
+fn exit(verdict: &Verdict) -> Exit {
+    match verdict {
+        Verdict::Same | Verdict::SameToCut(_) | Verdict::Reached(_) => Exit::OK,
+        Verdict::Diverged(_) => Exit::DIVERGED,
+    }
+}
+
+/// How long the original took, if it has an end.
+fn original(record: &RunRecord) -> Option<u64> {
+    let end = record.end.as_ref()?;
+    Some(end.at.0.saturating_sub(record.begin.at.0))
+}
+
+fn say(report: &ReplayReport, took: Duration, shown: bool, io: &mut Io<'_>) -> std::io::Result<()> {
+    let paint = Paint(io.look.out_colour);
+    let (run, events) = (report.record.run, report.events);
+    let took = units::nanos(took.as_nanos() as u64);
+    let times = match original(&report.record) {
+        Some(original) => format!("the original took {}, the replay {took}", units::nanos(original)),
+        None => format!("the replay took {took}"),
+    };
+    let good = |word: &str| paint.good(word);
+    let text = match &report.verdict {
+        Verdict::Same => {
+            let outcome = report.outcome.as_ref().map(ToString::to_string).unwrap_or_default();
+            let outcome = super::escape::Safe(&outcome).to_string();
+            format!("run {run}: {}: {events} events, {outcome}; {times}", good("same"))
+        }
+        Verdict::SameToCut(seq) => {
+            let why = match &report.outcome {
+                Some(outcome) => outcome.to_string(),
+                None => "cut off".to_owned(),
+            };
+            format!(
+                "run {run}: {}: {events} events, up to where it was cut off at {run}@{seq} ({why}); {times}",
+                good("same")
+            )
+        }
+        Verdict::Reached(seq) => format!("run {run}: {} up to {run}@{seq}: {events} events; {times}", good("same")),
+        Verdict::Diverged(divergence) => return divergence::show(io.out, run, divergence, paint),
+    };
+    // What the guest has shown is data then, and this is talk.
+    if shown { writeln!(io.err, "{text}") } else { writeln!(io.out, "{text}") }
+}
+
+#[derive(Serialize)]
+struct Json<'a> {
+    run: u64,
+    verdict: &'static str,
+    events: u64,
+    at: Option<u64>,
+    outcome: Option<String>,
+    original_nanos: Option<u64>,
+    replay_nanos: u64,
+    divergence: Option<divergence::Page<'a>>,
+}
+
+impl<'a> Json<'a> {
+    fn of(report: &'a ReplayReport, took: Duration) -> Self {
+        let run: RunId = report.record.run;
+        let (verdict, at, divergence) = match &report.verdict {
+            Verdict::Same => ("same", None, None),
+            Verdict::SameToCut(seq) => ("same-to-cut", Some(seq.0), None),
+            Verdict::Reached(seq) => ("reached", Some(seq.0), None),
+            Verdict::Diverged(divergence) => {
+                ("diverged", Some(divergence.mismatch.seq.0), Some(divergence::Page { run, divergence }))
+            }
+        };
+        Self {
+            run: run.0,
+            verdict,
+            events: report.events,
+            at,
+            outcome: report.outcome.as_ref().map(ToString::to_string),
+            original_nanos: original(&report.record),
+            replay_nanos: took.as_nanos() as u64,
+            divergence,
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! `reel resume`: goes on with a run that was cut off by a crash.
+
+use std::sync::Arc;
+
+use super::admin;
+use super::database::{DatabaseArgs, Running};
+use super::exit::Exit;
+use super::failure::Failure;
+use super::grants;
+use super::ids::RunRef;
+use super::io::Io;
+use super::live::{self, Farewell, Touched};
+use super::progress::Progress;
+use crate::runtime::{Engines, replay::resume};
+
+/// Go on with a run that was cut off by a crash: replay to the end of its log, then live on
+#[derive(Debug, Clone, clap::Args)]
+pub struct Args {
+    /// The run, or `last`
+    run: RunRef,
+    /// Say nothing about the run on stderr
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+/// Goes on with the run; the exit code is the guest's own.
+pub fn execute(args: &Args, database: &DatabaseArgs, io: &mut Io<'_>) -> Result<Exit, Failure> {
+    let store = database.open(io)?;
+    let record = args.run.find(&store)?;
+    let (run, begin) = (record.run, record.begin);
+    if let Some(end) = record.end {
+        let what = format!("run {run} is over ({}); only a run that was cut off can be resumed", end.outcome);
+        return Err(Failure::new(Exit::NO_REPLAY, what).hint(format!("to see it again: reel replay {run}")));
+    }
+    let server = admin::serve(&store, Running { from: None, resumed: Some(run) });
+    live::deliver_rest(&store, io)?;
+    let dirs = grants::open(&begin.dirs)?;
+    let engines = Engines::for_commands(begin.limits.stack_bytes)
+        .map_err(|e| Failure::new(Exit::HOST, format!("cannot set up the engine: {e:#}")))?;
+    let progress = Arc::new(Progress::new(io.look.err_terminal && !args.quiet));
+    let world = live::surroundings(dirs, &progress, &Touched::default());
+    let on_compile = || progress.begin(&format!("compiling {}", begin.name));
+    let stop = live::interrupt(Arc::clone(&progress));
+    let report = live::block_on(resume(&store, &engines, run, world, stop, &on_compile))?;
+    progress.finish();
+    let report = report?;
+    if report.conflict {
+        let what = format!(
+            "another transaction committed to {} since run {run} began, so that it was rolled back",
+            begin.space
+        );
+        return Err(Failure::new(Exit::CONFLICT, what).hint("run the program again"));
+    }
+    let exit = Farewell { report: &report, begin: &begin, quiet: args.quiet, flag: &database.flag() }.say(io);
+    drop(server);
+    Ok(exit)
+}

@@ -1,0 +1,114 @@
+//! `reel run`: runs a guest as a transaction.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use reel_abi::id::SpaceName;
+
+use super::admin;
+use super::database::{DatabaseArgs, Running};
+use super::exit::Exit;
+use super::failure::Failure;
+use super::grants::{self, DirArg, EnvArg};
+use super::io::Io;
+use super::limits::LimitArgs;
+use super::live::{self, Farewell, Touched};
+use super::program;
+use super::progress::Progress;
+use crate::runtime::{Engines, RunRequest, run};
+
+/// How often a transaction is tried before it gives way to others.
+const TRIES: u32 = 5;
+
+/// Run a WebAssembly program as a transaction, and record all it does
+#[derive(Debug, Clone, clap::Args)]
+pub struct Args {
+    /// A .wasm file (a WASI 0.2 component, or a WASI preview 1 module), or the directory of a Cargo package to build and run
+    #[arg(value_name = "APP.wasm|DIR")]
+    program: PathBuf,
+    /// The space to work in; made at its first use
+    #[arg(long, value_name = "NAME", default_value = "main")]
+    space: SpaceName,
+    /// Lay a directory of the host under the guest's tree; `:ro` for reading only. What the guest writes reaches it after the commit
+    #[arg(long = "dir", value_name = "HOST::GUEST[:ro]")]
+    dirs: Vec<DirArg>,
+    /// Set an environment variable of the guest, or hand on the host's. It has no others
+    #[arg(long, value_name = "NAME[=VALUE]")]
+    env: Vec<EnvArg>,
+    /// Commit also when the program ends with an exit code other than 0
+    #[arg(long)]
+    commit_on_failure: bool,
+    /// Which program of a Cargo package with several
+    #[arg(long, value_name = "NAME")]
+    bin: Option<String>,
+    /// Say nothing about the run on stderr
+    #[arg(long, short)]
+    quiet: bool,
+    #[command(flatten)]
+    limits: LimitArgs,
+    /// Arguments of the program
+    #[arg(last = true, value_name = "ARGS")]
+    args: Vec<String>,
+}
+
+/// Runs the program; the exit code is its own.
+pub fn execute(args: &Args, database: &DatabaseArgs, io: &mut Io<'_>) -> Result<Exit, Failure> {
+    let limits = args.limits.limits()?;
+    let env = grants::environment(&args.env)?;
+    let dirs = grants::directories(&args.dirs)?;
+    grants::open(&dirs)?;
+    let program = program::find(&args.program, args.bin.as_deref(), args.quiet)?;
+    let mut argv = vec![program.base_name()];
+    argv.extend(args.args.iter().cloned());
+    let store = database.create(io)?;
+    let from = store.newest_run().unwrap_or_default().next();
+    let server = admin::serve(&store, Running { from: Some(from), resumed: None });
+    live::deliver_rest(&store, io)?;
+    let engines = Engines::for_commands(limits.stack_bytes)
+        .map_err(|e| Failure::new(Exit::HOST, format!("cannot set up the engine: {e:#}")))?;
+    let request = RunRequest {
+        name: program.name(),
+        bytes: program.bytes,
+        args: argv,
+        env,
+        dirs,
+        limits,
+        space: args.space.clone(),
+        commit_on_failure: args.commit_on_failure,
+    };
+    let touched = Touched::default();
+    for attempt in 1..=TRIES {
+        let progress = Arc::new(Progress::new(io.look.err_terminal && !args.quiet));
+        let world = live::surroundings(grants::open(&request.dirs)?, &progress, &touched);
+        let on_compile = || progress.begin(&format!("compiling {}", program.path.display()));
+        let stop = live::interrupt(Arc::clone(&progress));
+        let report = live::block_on(run(&store, &engines, request.clone(), world, stop, &on_compile))?;
+        progress.finish();
+        let report = report.map_err(|error| Failure::from(error).at(request.name.clone()))?;
+        if report.conflict {
+            let others =
+                format!("another transaction committed to {} while run {} was open", request.space, report.run);
+            if touched.load(Ordering::Relaxed) {
+                return Err(Failure::new(Exit::CONFLICT, others)
+                    .hint("the program had read from standard input, so that it was not run again by itself"));
+            }
+            if attempt == TRIES {
+                return Err(Failure::new(Exit::CONFLICT, format!("{others}, for the {TRIES}th time")));
+            }
+            io.warn(&format!("{others}; running again"));
+            continue;
+        }
+        let record = store.run(report.run)?;
+        let exit = match &record {
+            Some(record) => {
+                let flag = database.flag();
+                Farewell { report: &report, begin: &record.begin, quiet: args.quiet, flag: &flag }.say(io)
+            }
+            None => Exit::of(&report.end.outcome),
+        };
+        drop(server);
+        return Ok(exit);
+    }
+    Ok(Exit::CONFLICT)
+}

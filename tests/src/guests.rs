@@ -1,0 +1,42 @@
+//! The guests of the tests: built from source by cargo, once a process.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Mutex, PoisonError};
+
+/// Targets that guests are built for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target {
+    /// A core module for WASI preview 1.
+    P1,
+    /// A component for WASI 0.2.
+    P2,
+}
+
+impl Target {
+    fn triple(self) -> &'static str {
+        match self {
+            Self::P1 => "wasm32-wasip1",
+            Self::P2 => "wasm32-wasip2",
+        }
+    }
+}
+
+/// The path of the binary of package `name` in `tests/guests`, built for `target`.
+pub fn guest(name: &str, target: Target) -> PathBuf {
+    build(&Path::new(env!("CARGO_MANIFEST_DIR")).join("guests").join(name), name, target)
+}
+
+/// Builds the cargo package in `dir`, whose binary is called `name`.
+pub fn build(dir: &Path, name: &str, target: Target) -> PathBuf {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
+    let mut command = Command::new(cargo);
+    // What the outer cargo has set up for its own build is not for this one.
+    command.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS").env_remove("CARGO_TARGET_DIR");
+    let output = command.args(["build", "--release", "--quiet", "--locked", "--target", target.triple()]).current_dir(dir).output();
+    let output = output.expect("cargo runs");
+    assert!(output.status.success(), "building {name} for {}: {}", target.triple(), String::from_utf8_lossy(&output.stderr));
+    dir.join("target").join(target.triple()).join("release").join(format!("{name}.wasm"))
+}
