@@ -1,5 +1,7 @@
 //! What the tests share: guests built from source, and a laboratory to run them in.
 
+#[path = "../guests/chaos/src/lib.rs"]
+pub mod chaos;
 pub mod guests;
 pub mod lab;
 pub mod script;

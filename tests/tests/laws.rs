@@ -92,7 +92,7 @@ fn files_are_as_on_a_real_file_system() {
             for script in scripts {
                 let script = script.join("\n");
                 let mut expected = Vec::new();
-                chaos_native::execute(&script, real.path(), &mut expected).expect("native");
+                reel_tests::chaos::execute(&script, real.path(), &mut expected).expect("native");
                 let (_, printed) = lab.run(&chaos, &Trial::args(&[&format!("/{place}"), &script]));
                 prop_assert_eq!(printed, String::from_utf8(expected).expect("text"), "{}", script);
             }
@@ -111,13 +111,13 @@ fn host_directories_end_as_a_native_program_leaves_them() {
             let lab = Lab::new();
             let (real, granted) = (tempfile::tempdir().expect("directory"), tempfile::tempdir().expect("directory"));
             for dir in [real.path(), granted.path()] {
-                chaos_native::execute(&first.join("\n"), dir, &mut Vec::new()).expect("native");
+                reel_tests::chaos::execute(&first.join("\n"), dir, &mut Vec::new()).expect("native");
             }
             let mut runs = Vec::new();
             for script in scripts {
                 let script = script.join("\n");
                 let mut expected = Vec::new();
-                chaos_native::execute(&script, real.path(), &mut expected).expect("native");
+                reel_tests::chaos::execute(&script, real.path(), &mut expected).expect("native");
                 let host = granted.path().to_string_lossy().into_owned();
                 let trial = Trial { dirs: vec![(host, "/host".into(), false)], ..Trial::args(&["/host", &script]) };
                 let (report, printed) = lab.run(&chaos, &trial);

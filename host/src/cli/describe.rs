@@ -23,9 +23,10 @@ const ELEMENTS: usize = 16;
 /// Width of the call's name, so that the requests stand below each other.
 const NAME: usize = 18;
 
-/// `12@7  fs.open  dir=#3 path="ledger.csv" how=create -> #7`, without the end of the line.
-pub fn line(run: RunId, seq: Seq, event: &EventView, paint: Paint) -> String {
-    let id = format!("{run}@{seq}");
+/// `12@7  fs.open  dir=#3 path="ledger.csv" how=create -> #7`, without the end of the line. The event's name takes `width` columns, if it is
+/// not longer.
+pub fn line(run: RunId, seq: Seq, event: &EventView, width: usize, paint: Paint) -> String {
+    let id = format!("{:width$}", format!("{run}@{seq}"));
     let mut line = format!("{}  ", paint.dim(&id));
     let name = format!("{:NAME$}", event.name);
     line.push_str(&paint.bold(&name));
@@ -34,8 +35,13 @@ pub fn line(run: RunId, seq: Seq, event: &EventView, paint: Paint) -> String {
     line
 }
 
+/// Columns that the name of a run's event takes, if none comes after `last`.
+pub fn width(run: RunId, last: u64) -> usize {
+    format!("{run}@{last}").len()
+}
+
 /// Request and reply of an event on one line.
-pub fn rest(event: &EventView, paint: Paint) -> String {
+fn rest(event: &EventView, paint: Paint) -> String {
     let mut text = String::new();
     for (name, value) in &event.request {
         if *value == Value::Word(String::new()) {
@@ -128,8 +134,8 @@ mod tests {
             ],
             reply: Value::Failure(Box::new(Value::Word("no-entry".into()))),
         };
-        let line = line(RunId(12), Seq(7), &event, Paint(false));
-        assert_eq!(line, r#"12@7  fs.open            dir=#3 path="a\n\x1b[2J" how=create -> error no-entry"#);
+        let line = line(RunId(12), Seq(7), &event, 5, Paint(false));
+        assert_eq!(line, r#"12@7   fs.open            dir=#3 path="a\n\x1b[2J" how=create -> error no-entry"#);
     }
 
     #[test]

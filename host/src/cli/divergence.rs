@@ -16,7 +16,7 @@ use reel_abi::id::{RunId, Seq};
 use reel_abi::vocabulary::EventView;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
-use super::describe::line;
+use super::describe::{line, width};
 use super::json::Event;
 use super::style::Paint;
 use crate::gate::divergence::{Divergence, Mismatch};
@@ -26,8 +26,9 @@ pub fn show(out: &mut dyn Write, run: RunId, divergence: &Divergence, paint: Pai
     let Divergence { mismatch, before, after, hint } = divergence;
     let seq = mismatch.seq;
     writeln!(out, "{} at {run}@{seq}: {}\n", paint.error("diverged"), sentence(mismatch))?;
+    let width = width(run, seq.0 + after.len() as u64);
     let mut row =
-        |label: &str, seq: Seq, event: &EventView| writeln!(out, "  {label:9}{}", line(run, seq, event, paint));
+        |label: &str, seq: Seq, event: &EventView| writeln!(out, "  {label:9}{}", line(run, seq, event, width, paint));
     for (index, (seq, event)) in before.iter().enumerate() {
         row(if index == 0 { "before" } else { "" }, *seq, event)?;
     }

@@ -99,7 +99,7 @@ fn page(
     verdict: Option<&str>,
     paint: Paint,
 ) -> io::Result<()> {
-    let mut row = |name: &str, text: &str| writeln!(out, "{:9}{}", format!("{name}:"), Safe(text));
+    let mut row = |name: &str, text: &str| writeln!(out, "{:10}{}", format!("{name}:"), Safe(text));
     row("file", &program.name())?;
     row("kind", kind(found))?;
     row("digest", &digest.to_string())?;
@@ -108,7 +108,7 @@ fn page(
     row("code", &code)?;
     row("memory", &format!("{} to begin with", units::bytes(found.memory_bytes)))?;
     for (field, values) in &found.producers {
-        row(field.trim_end_matches("-by"), &values.join(", "))?;
+        row(if field == "processed-by" { "made by" } else { field }, &values.join(", "))?;
     }
     imports(out, "imports", &found.imports, paint)?;
     if !found.adapted.is_empty() {

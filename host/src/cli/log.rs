@@ -5,15 +5,16 @@ use std::time::Duration;
 use reel_abi::event::decode;
 use reel_abi::id::{RunId, Seq};
 use reel_abi::vocabulary::ALL;
-use reel_store::{FrameRef, Store};
+use reel_store::{FrameRef, RunRecord, Store};
 
 use super::database::Opened;
-use super::describe::line;
+use super::describe::{line, width};
 use super::exit::Exit;
 use super::failure::Failure;
 use super::ids::RunRef;
 use super::io::Io;
 use super::json::{self, Event};
+use super::marks;
 use super::state::State;
 use super::style::Paint;
 
@@ -62,6 +63,8 @@ pub fn execute(args: &Args, database: &Opened, io: &mut Io<'_>) -> Result<Exit, 
     if args.from > 0 && args.from >= logged && !follows {
         return Err(Failure::not_found(format!("run {run} has {logged} events, there is no {run}@{}", args.from)));
     }
+    let last = logged.saturating_sub(1).min(to);
+    let printer = Printer { args, store, record: &record, width: width(run, last) };
     let mut next = Seq(args.from);
     loop {
         // The end is looked for before the frames: what comes before it is in the log by then.
@@ -71,7 +74,7 @@ pub fn execute(args: &Args, database: &Opened, io: &mut Io<'_>) -> Result<Exit, 
             if frame.first.0 > to {
                 break;
             }
-            print(args, store, &frame, next, io)?;
+            printer.print(&frame, next, io)?;
             next = frame.next();
         }
         if !follows || !goes_on || next.0 > to {
@@ -83,25 +86,43 @@ pub fn execute(args: &Args, database: &Opened, io: &mut Io<'_>) -> Result<Exit, 
     }
 }
 
-fn print(args: &Args, store: &Store, at: &FrameRef, from: Seq, io: &mut Io<'_>) -> Result<(), Failure> {
-    let frame = store.frame(at)?;
-    let events = frame.unpack().map_err(|e| damaged(at, &e.to_string()))?;
-    let events = decode(&frame, &events).map_err(|e| damaged(at, &e.to_string()))?;
-    let run: RunId = at.run;
-    let paint = Paint(io.look.out_colour);
-    let wanted = |name: &str| {
-        args.family.is_empty() || args.family.iter().any(|f| name == f || name.split('.').next() == Some(f.as_str()))
-    };
-    for (seq, event) in events.iter().filter(|(seq, event)| *seq >= from && wanted(event.name)) {
-        if args.to.is_some_and(|to| seq.0 > to) {
-            break;
+/// Prints frames of one run.
+struct Printer<'a> {
+    args: &'a Args,
+    store: &'a Store,
+    record: &'a RunRecord,
+    width: usize,
+}
+
+impl Printer<'_> {
+    fn print(&self, at: &FrameRef, from: Seq, io: &mut Io<'_>) -> Result<(), Failure> {
+        let frame = self.store.frame(at)?;
+        let events = frame.unpack().map_err(|e| damaged(at, &e.to_string()))?;
+        let mut events = decode(&frame, &events).map_err(|e| damaged(at, &e.to_string()))?;
+        let run: RunId = at.run;
+        let paint = Paint(io.look.out_colour);
+        for (seq, event) in events.iter_mut().filter(|(seq, event)| *seq >= from && self.wants(event.name)) {
+            if self.args.to.is_some_and(|to| seq.0 > to) {
+                break;
+            }
+            match self.args.json {
+                true => {
+                    marks::complete(event, self.record);
+                    json::line(io.out, &Event { run, seq: *seq, event })?;
+                }
+                false => {
+                    marks::complete_line(event, self.record);
+                    writeln!(io.out, "{}", line(run, *seq, event, self.width, paint))?;
+                }
+            }
         }
-        match args.json {
-            true => json::line(io.out, &Event { run, seq: *seq, event })?,
-            false => writeln!(io.out, "{}", line(run, *seq, event, paint))?,
-        }
+        Ok(())
     }
-    Ok(())
+
+    fn wants(&self, name: &str) -> bool {
+        let families = &self.args.family;
+        families.is_empty() || families.iter().any(|f| name == f || name.split('.').next() == Some(f.as_str()))
+    }
 }
 
 /// A frame that cannot be read.

@@ -25,6 +25,7 @@ mod json;
 mod limits;
 mod live;
 mod log;
+mod marks;
 mod program;
 mod progress;
 mod replay;

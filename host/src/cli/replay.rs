@@ -1,8 +1,8 @@
 //! `reel replay`: executes a run again from its log, touching nothing real, and compares all.
 
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use reel_abi::id::{Digest, RunId, Seq};
 use reel_store::{RunRecord, Store};
@@ -22,6 +22,7 @@ use super::progress::Progress;
 use super::style::Paint;
 use super::units;
 use crate::calls::session::Console;
+use crate::port::Clock;
 use crate::runtime::{Engines, ReplayReport, ReplayRequest, Verdict, replay};
 use crate::world::clock::HostClock;
 use crate::world::console::{HostError, HostOutput};
@@ -67,14 +68,15 @@ pub fn execute(args: &Args, database: &DatabaseArgs, io: &mut Io<'_>) -> Result<
     };
     let progress = Progress::new(io.look.err_terminal && !args.show_output);
     progress.begin(&format!("replaying run {}", record.run));
-    let begun = Instant::now();
-    let report = once(&store, &record, request, console(args.show_output));
+    let watch = Arc::new(Stopwatch::default());
+    let report = once(&store, &record, request, console(args.show_output), Arc::clone(&watch) as Arc<dyn Clock>);
+    let took = watch.elapsed();
     progress.finish();
     let report = report?;
     let exit = exit(&report.verdict);
     let said = match args.json {
-        true => json::line(io.out, &Json::of(&report, begun.elapsed())),
-        false => say(&report, begun.elapsed(), args.show_output, io),
+        true => json::line(io.out, &Json::of(&report, took)),
+        false => say(&report, took, args.show_output, io),
     };
     drop(server);
     match said.map_err(Failure::from) {
@@ -98,10 +100,38 @@ pub fn once(
     record: &RunRecord,
     request: ReplayRequest,
     console: Console,
+    clock: Arc<dyn Clock>,
 ) -> Result<ReplayReport, Failure> {
     let engines = Engines::for_commands(record.begin.limits.stack_bytes)
         .map_err(|e| Failure::new(Exit::HOST, format!("cannot set up the engine: {e:#}")))?;
-    Ok(block_on(replay(store, &engines, request, Arc::new(HostClock::new()), console, &|| ()))??)
+    Ok(block_on(replay(store, &engines, request, clock, console, &|| ()))??)
+}
+
+/// A clock that knows when it was first asked for the time: when the guest began, without the time it took to make it ready.
+#[derive(Default)]
+pub struct Stopwatch {
+    clock: HostClock,
+    begun: OnceLock<u64>,
+}
+
+impl Stopwatch {
+    /// Time since then.
+    fn elapsed(&self) -> Duration {
+        let now = self.clock.monotonic();
+        Duration::from_nanos(now - self.begun.get().copied().unwrap_or(now))
+    }
+}
+
+impl Clock for Stopwatch {
+    fn wall(&self) -> u64 {
+        self.clock.wall()
+    }
+
+    fn monotonic(&self) -> u64 {
+        let now = self.clock.monotonic();
+        self.begun.get_or_init(|| now);
+        now
+    }
 }
 
 fn console(show: bool) -> Console {

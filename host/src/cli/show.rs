@@ -1,6 +1,7 @@
 //! `reel show`: one event with all its bytes.
 
 use std::io::{self, Write};
+use std::sync::Arc;
 
 use reel_abi::id::{EventId, Seq};
 use reel_abi::value::Value;
@@ -16,11 +17,13 @@ use super::hexdump;
 use super::ids::EventRef;
 use super::io::Io;
 use super::json::{self, Event};
+use super::marks;
 use super::progress::Progress;
 use super::replay;
 use super::style::Paint;
 use crate::calls::session::Console;
 use crate::runtime::{ReplayRequest, Verdict, examine};
+use crate::world::clock::HostClock;
 
 /// Print one event with all its arguments, its reply and its bytes
 #[derive(Debug, Clone, clap::Args)]
@@ -40,6 +43,7 @@ pub fn execute(args: &Args, database: &Opened, io: &mut Io<'_>) -> Result<Exit, 
     let store = &database.store;
     let (id, record) = args.event.find(store)?;
     let Some(mut event) = examine::event(store, id.run, id.seq)? else { return Err(missing(database, id)) };
+    marks::complete(&mut event, &record);
     let mut absent = None;
     let mut payload = None;
     if examine::needs_replay(&event) {
@@ -92,7 +96,7 @@ fn replayed(database: &Opened, record: &RunRecord, id: EventId, io: &Io<'_>) -> 
     let request = ReplayRequest { run: id.run, until: Some(id.seq.next()), with: None, keep_payload: true };
     let progress = Progress::new(io.look.err_terminal);
     progress.begin(&format!("replaying up to {id}"));
-    let report = replay::once(&database.store, record, request, Console::default());
+    let report = replay::once(&database.store, record, request, Console::default(), Arc::new(HostClock::new()));
     progress.finish();
     let report = report.map_err(|failure| format!("the replay that brings them back failed: {}", failure.words()))?;
     if let Verdict::Diverged(divergence) = &report.verdict {
@@ -130,12 +134,12 @@ fn field(out: &mut dyn Write, name: &str, value: &Value, indent: usize) -> io::R
     let space = " ".repeat(indent);
     match value {
         Value::Bytes(bytes) => {
-            writeln!(out, "{space}{name:10} {} bytes", bytes.len())?;
+            writeln!(out, "{space}{name:18} {} bytes", bytes.len())?;
             hexdump::write(out, bytes, &format!("{space}  "))
         }
-        Value::Text(text) => writeln!(out, "{space}{name:10} {}", Quoted(text, usize::MAX)),
+        Value::Text(text) => writeln!(out, "{space}{name:18} {}", Quoted(text, usize::MAX)),
         Value::List(values) if values.iter().any(is_deep) || values.len() > 8 => {
-            writeln!(out, "{space}{name:10} {} elements", values.len())?;
+            writeln!(out, "{space}{name:18} {} elements", values.len())?;
             let mut elements = values.iter().enumerate();
             elements.try_for_each(|(index, value)| field(out, &format!("[{index}]"), value, indent + 2))
         }
@@ -143,9 +147,9 @@ fn field(out: &mut dyn Write, name: &str, value: &Value, indent: usize) -> io::R
             writeln!(out, "{space}{name}")?;
             fields.iter().try_for_each(|(name, value)| field(out, name, value, indent + 2))
         }
-        Value::Failure(inner) => writeln!(out, "{space}{name:10} error {}", describe::short(inner)),
-        Value::Unit => writeln!(out, "{space}{name:10} done"),
-        plain => writeln!(out, "{space}{name:10} {}", describe::short(plain)),
+        Value::Failure(inner) => writeln!(out, "{space}{name:18} error {}", describe::short(inner)),
+        Value::Unit => writeln!(out, "{space}{name:18} done"),
+        plain => writeln!(out, "{space}{name:18} {}", describe::short(plain)),
     }
 }
 

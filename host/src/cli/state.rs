@@ -1,11 +1,9 @@
 //! What became of a run, in words.
 
-use reel_abi::outcome::{Disposition, Outcome, RunEnd};
+use reel_abi::outcome::{Disposition, RunEnd};
 use reel_store::RunRecord;
 
 use super::database::Running;
-use super::escape::Safe;
-use super::style::Paint;
 
 /// Where a run stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,12 +46,6 @@ pub fn has_failed(record: &RunRecord, running: Running) -> bool {
         Some(end) => !end.outcome.is_success() || end.disposition == Disposition::Aborted,
         None => State::of(record, running) == State::CutOff,
     }
-}
-
-/// The outcome, safe to show, and painted.
-pub fn outcome(outcome: &Outcome, paint: Paint) -> String {
-    let text = Safe(&outcome.to_string()).to_string();
-    if outcome.is_success() { paint.good(&text) } else { paint.error(&text) }
 }
 
 /// The space at the version that the run made, or that it read.

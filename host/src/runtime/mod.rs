@@ -10,6 +10,7 @@ pub mod drive;
 pub mod engines;
 pub mod examine;
 pub mod files_at;
+pub mod import;
 pub mod outbox;
 pub mod prepare;
 pub mod replay;

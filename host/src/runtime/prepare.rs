@@ -88,7 +88,7 @@ pub fn ready(
 }
 
 /// Keeps bytes as blobs and gives the name of their list.
-fn keep(store: &Store, bytes: &[u8]) -> Result<Digest, AppendError> {
+pub(super) fn keep(store: &Store, bytes: &[u8]) -> Result<Digest, AppendError> {
     let blocks = bytes.chunks(BLOCK_BYTES).map(Digest::of).collect();
     let listing = Content { len: bytes.len() as u64, block_len: BLOCK_BYTES as u32, blocks }.to_bytes();
     let name = Digest::of(&listing);

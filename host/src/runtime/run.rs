@@ -199,8 +199,8 @@ pub(super) async fn execute(
     let Live { run, begin, base, sink, clock, mut session } = live;
     session.gate.pass(RunBegins {}, |_, _| Ok(())).map_err(RunError::Log)?;
     let deadline = (begin.limits.deadline_millis > 0).then(|| Duration::from_millis(begin.limits.deadline_millis));
-    let Driven { stop, mut session, memory } = drive(engines, component, session, Bounds { deadline, interrupt }).await;
-    let mut outcome = match stop {
+    let Driven { stop, session, memory } = drive(engines, component, session, Bounds { deadline, interrupt }).await;
+    let outcome = match stop {
         Stop::Outcome(outcome) => outcome,
         Stop::Diverged(mismatch) => {
             Outcome::HostFailure { message: format!("a live run diverged at event {}", mismatch.seq) }
@@ -209,6 +209,17 @@ pub(super) async fn execute(
             Outcome::HostFailure { message: format!("a live run stopped at event {seq}") }
         }
     };
+    conclude(store, Live { run, begin, base, sink, clock, session }, outcome, memory)
+}
+
+/// Commits or aborts what has ended, and carries out its effects. Returns when all of it is durable.
+pub(super) fn conclude(
+    store: &Store,
+    live: Live,
+    mut outcome: Outcome,
+    memory: Option<u64>,
+) -> Result<RunReport, RunError> {
+    let Live { run, begin, base, sink, clock, mut session } = live;
     let wanted = outcome.is_success() || (begin.commit_on_failure && matches!(outcome, Outcome::Exit { .. }));
     let mut proposal = None;
     if wanted {

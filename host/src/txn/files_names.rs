@@ -162,6 +162,9 @@ impl Files {
             if replaced.node == entry.node {
                 return Ok(());
             }
+            if replaced.kind == NodeKind::Directory && tree.is_within(gate, old.dir.node, replaced.node)? {
+                return Err(FsCode::NotEmpty.into());
+            }
             match (is_dir, replaced.kind == NodeKind::Directory) {
                 (true, false) => return Err(FsCode::NotDirectory.into()),
                 (false, true) => return Err(FsCode::IsDirectory.into()),

@@ -2,6 +2,7 @@
 
 mod cat;
 mod export;
+mod import;
 mod ls;
 
 use clap::Subcommand;
@@ -26,6 +27,7 @@ enum Command {
     Ls(ls::Args),
     Cat(cat::Args),
     Export(export::Args),
+    Import(import::Args),
 }
 
 impl Args {
@@ -34,7 +36,7 @@ impl Args {
         match &self.command {
             Command::Ls(args) => Some(ls::execute(args, database, io)),
             Command::Cat(args) => Some(cat::execute(args, database, io)),
-            Command::Export(_) => None,
+            Command::Export(_) | Command::Import(_) => None,
         }
     }
 
@@ -49,6 +51,7 @@ impl Args {
             Command::Ls(args) => ls::execute(args, &database.open(io)?.into(), io),
             Command::Cat(args) => cat::execute(args, &database.open(io)?.into(), io),
             Command::Export(args) => export::execute(args, database, io),
+            Command::Import(args) => import::execute(args, database, io),
         }
     }
 }

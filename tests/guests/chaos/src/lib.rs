@@ -60,6 +60,16 @@ pub fn execute(script: &str, root: &Path, out: &mut dyn Write) -> io::Result<u8>
 
 /// The error's kind, as far as POSIX fixes it.
 fn word(error: &io::Error) -> String {
+    // The standard library gives some codes of WASI no kind.
+    if cfg!(target_os = "wasi") {
+        match error.raw_os_error() {
+            Some(10) => return "ResourceBusy".into(),
+            Some(31) => return "IsADirectory".into(),
+            Some(54) => return "NotADirectory".into(),
+            Some(55) => return "DirectoryNotEmpty".into(),
+            _ => {}
+        }
+    }
     format!("{:?}", error.kind())
 }
 
