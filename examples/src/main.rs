@@ -11,7 +11,7 @@
 mod build;
 mod session;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use session::Session;
 
 const POST: [&str; 6] = ["run", "ledger.wasm", "--dir", "batches::/in:ro", "--", "post"];
@@ -37,8 +37,11 @@ fn main() -> Result<()> {
 
     tour.say("But it is known what happened. Every run has its record, the one that was rolled back too.");
     tour.reel(&["runs"])?.ends_with(0)?;
-    tour.say("These are its writes, none of which took effect.");
-    tour.reel(&["log", "3", "--family", "fs.stream-write"])?.ends_with(0)?;
+    tour.say("These are its writes to files, none of which took effect.");
+    let writes = tour.reel(&["log", "3", "--family", "fs.stream-write"])?.ends_with(0)?.stdout;
+    let last = writes.lines().last().and_then(|line| line.split_whitespace().next());
+    tour.say("The last of them, with its bytes.");
+    tour.reel(&["show", last.context("the log shows no writes")?])?.ends_with(0)?;
 
     tour.say("It can be executed again from the log alone, without the batch and without the program's file.");
     tour.mv(&["batches", "ledger.wasm"], "away")?;

@@ -110,8 +110,12 @@ impl Bench {
             commit_on_failure: false,
         };
         let clock: Arc<dyn Clock> = Arc::new(HostClock::new());
-        let surroundings =
-            Surroundings { clock, entropy: Box::new(KernelEntropy::new()), console: Console::default(), dirs: Vec::new() };
+        let surroundings = Surroundings {
+            clock,
+            entropy: Box::new(KernelEntropy::new()),
+            console: Console::default(),
+            dirs: Vec::new(),
+        };
         let begun = Instant::now();
         let report = run(&self.store, &self.engines, request, surroundings, std::future::pending(), &|| ());
         let report = self.runtime.block_on(report).expect("run");
@@ -183,7 +187,11 @@ impl Bench {
         let (time, run) = self.recorded("sleep", 300);
         let replayed = median((0..ROUNDS).map(|_| self.replayed(run).as_secs_f64() * 1e3).collect());
         let time = time.as_secs_f64() * 1e3;
-        println!("{:<44} {time:>11.1} ms {replayed:>11.1} ms   replay x 1/{:.0}  wanted: >= 10", "waits 300 ms, and its replay", time / replayed);
+        println!(
+            "{:<44} {time:>11.1} ms {replayed:>11.1} ms   replay x 1/{:.0}  wanted: >= 10",
+            "waits 300 ms, and its replay",
+            time / replayed
+        );
     }
 
     fn bytes_per_event(&self) {
@@ -192,7 +200,13 @@ impl Bench {
             let run = self.recorded(mode, count).1;
             let frames = self.store.frames(run, Seq(0)).expect("frames");
             let packed: usize = frames.iter().map(|at| self.store.frame(at).expect("frame").packed.len() + 40).sum();
-            println!("{:<44} {:>14} {:>8.2} bytes   {}", format!("log per event, {what}"), "", packed as f64 / count as f64, if mode == "random" { "" } else { "wanted: <= 8" });
+            println!(
+                "{:<44} {:>14} {:>8.2} bytes   {}",
+                format!("log per event, {what}"),
+                "",
+                packed as f64 / count as f64,
+                if mode == "random" { "" } else { "wanted: <= 8" }
+            );
         }
     }
 
@@ -215,7 +229,11 @@ impl Bench {
 
             let run = self.store.next_run();
             let base = self.store.head_or_new(&space).expect("head");
-            let cell = Cell { family: 1, key: index.to_be_bytes().to_vec().into(), value: CellValue::Inline { bytes: vec![1; 64].into() } };
+            let cell = Cell {
+                family: 1,
+                key: index.to_be_bytes().to_vec().into(),
+                value: CellValue::Inline { bytes: vec![1; 64].into() },
+            };
             let commit = Some(Proposal { space: space.clone(), base, cells: vec![cell], outbox: Vec::new() });
             let (at, outcome, memory) = (WallTime(index), Outcome::Exit { code: 0 }, None);
             let ending = Some(Ending { at, outcome, events: 1, logged_bytes: 1, written_bytes: 0, memory, commit });
@@ -226,12 +244,20 @@ impl Bench {
             other.push(begun.elapsed().as_secs_f64() * 1e6);
         }
         let (one, other) = (median(one), median(other));
-        println!("{:<44} {one:>11.0} us {other:>11.0} us   x {:.2}", format!("durable commit of a small run ({size} bytes)"), other / one);
+        println!(
+            "{:<44} {one:>11.0} us {other:>11.0} us   x {:.2}",
+            format!("durable commit of a small run ({size} bytes)"),
+            other / one
+        );
     }
 
     fn reel(&self, db: &Path, mode: &str, count: &str) -> Command {
         let exe = std::env::current_exe().expect("own path");
-        let reel = exe.ancestors().map(|dir| dir.join("reel")).find(|path| path.is_file()).expect("target/release/reel is built");
+        let reel = exe
+            .ancestors()
+            .map(|dir| dir.join("reel"))
+            .find(|path| path.is_file())
+            .expect("target/release/reel is built");
         let mut command = Command::new(reel);
         command.arg("run").arg(&self.binary).arg("--db").arg(db).args(["--", mode, count]);
         command.stdout(Stdio::null()).stderr(Stdio::null()).stdin(Stdio::null());

@@ -35,8 +35,16 @@ pub fn build(dir: &Path, name: &str, target: Target) -> PathBuf {
     let mut command = Command::new(cargo);
     // What the outer cargo has set up for its own build is not for this one.
     command.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS").env_remove("CARGO_TARGET_DIR");
-    let output = command.args(["build", "--release", "--quiet", "--locked", "--target", target.triple()]).current_dir(dir).output();
+    let output = command
+        .args(["build", "--release", "--quiet", "--locked", "--target", target.triple()])
+        .current_dir(dir)
+        .output();
     let output = output.expect("cargo runs");
-    assert!(output.status.success(), "building {name} for {}: {}", target.triple(), String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "building {name} for {}: {}",
+        target.triple(),
+        String::from_utf8_lossy(&output.stderr)
+    );
     dir.join("target").join(target.triple()).join("release").join(format!("{name}.wasm"))
 }

@@ -196,8 +196,12 @@ impl Lab {
     /// Replays as asked.
     pub fn replay_as(&self, request: ReplayRequest) -> (ReplayReport, String) {
         let output = KeptOutput::default();
-        let console =
-            Console { stdin: None, stdout: Some(Box::new(output.clone())), stderr: Some(Box::new(output.clone())), echo: true };
+        let console = Console {
+            stdin: None,
+            stdout: Some(Box::new(output.clone())),
+            stderr: Some(Box::new(output.clone())),
+            echo: true,
+        };
         let clock = Arc::new(TickingClock::at(99));
         let report = replay(&self.store, &self.engines, request, clock, console, &|| ());
         (self.runtime.block_on(report).expect("replay"), output.text())

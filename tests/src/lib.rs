@@ -4,4 +4,7 @@
 pub mod chaos;
 pub mod guests;
 pub mod lab;
+pub mod reel;
 pub mod script;
+
+pub use reel::reel;

@@ -4,7 +4,8 @@ use proptest::prelude::{Just, Strategy, prop, prop_oneof};
 
 /// A few names, so that operations meet; among them such as try to get out.
 fn name() -> impl Strategy<Value = String> {
-    let plain = prop_oneof![Just("a"), Just("b"), Just("c"), Just("d"), Just("d/a"), Just("d/b"), Just("d/e"), Just("d/e/a")];
+    let plain =
+        prop_oneof![Just("a"), Just("b"), Just("c"), Just("d"), Just("d/a"), Just("d/b"), Just("d/e"), Just("d/e/a")];
     let odd = prop_oneof![
         Just("a/"),
         Just("./b"),

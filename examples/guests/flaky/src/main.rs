@@ -16,7 +16,7 @@ use stopwatch::Stopwatch;
 const PAIRS: [&str; 5] = ["EUR/USD", "EUR/GBP", "EUR/CHF", "EUR/JPY", "EUR/SEK"];
 
 /// Attempts for one pair before the job gives up.
-const ATTEMPTS: u32 = 8;
+const ATTEMPTS: u32 = 20;
 
 /// First pause between two attempts; it doubles with each, up to the longest.
 const PAUSE: Duration = Duration::from_millis(15);

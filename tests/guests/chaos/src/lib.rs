@@ -24,7 +24,11 @@ pub fn execute(script: &str, root: &Path, out: &mut dyn Write) -> io::Result<u8>
             "patch" => patch(&path(0), number(1), &pattern(number(2), number(3))),
             "read" => fs::read(path(0)).map(|bytes| format!("{} {:016x}", bytes.len(), hash(&bytes))),
             "part" => part(&path(0), number(1), number(2)),
-            "size" => OpenOptions::new().write(true).open(path(0)).and_then(|file| file.set_len(number(1))).map(|()| String::new()),
+            "size" => OpenOptions::new()
+                .write(true)
+                .open(path(0))
+                .and_then(|file| file.set_len(number(1)))
+                .map(|()| String::new()),
             "stat" => fs::symlink_metadata(path(0)).map(|meta| describe(&meta)),
             "mkdir" => fs::create_dir(path(0)).map(|()| String::new()),
             "rmdir" => fs::remove_dir(path(0)).map(|()| String::new()),

@@ -1,0 +1,9 @@
+//! The command line, as a user meets it: every command with what it prints, what it says and how it ends.
+
+mod bad_input;
+mod guests;
+mod help;
+mod looking;
+mod pipes;
+mod running;
+mod sharing;
