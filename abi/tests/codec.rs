@@ -1,5 +1,7 @@
 //! The codec: what is written can be read, one value has one encoding, and no bytes make it panic.
 
+#![allow(clippy::disallowed_methods, reason = "golden files are files")]
+
 use proptest::prelude::*;
 use reel_abi::bytes::Bytes;
 use reel_abi::event::decode;
@@ -9,7 +11,9 @@ use reel_abi::limits::{LimitKind, Limits};
 use reel_abi::outcome::{DirGrant, Disposition, Outcome, RunBegin, RunEnd};
 use reel_abi::record::{Cell, CellValue, Chunk, CommitRecord, Frame, HostChange, LogItem, OutboxEntry, SpaceChange};
 use reel_abi::types::{Data, DescriptorFlags, FsCode, Handle, OpenFlags, Payload, Stdio, WallReading};
-use reel_abi::vocabulary::{ALL, Call, ClockWall, EventView, FsOpen, FsWrite, RandomBytes, RunBegins, RunEnds, StdioWrite};
+use reel_abi::vocabulary::{
+    ALL, Call, ClockWall, EventView, FsOpen, FsWrite, RandomBytes, RunBegins, RunEnds, StdioWrite,
+};
 use reel_abi::wire::{Clock, CodecError, Reader, Wire, Writer};
 
 proptest! {
@@ -152,7 +156,15 @@ fn golden() -> Vec<(&'static str, LogItem)> {
         written_bytes: 678,
         memory: Some(u64::MAX),
     };
-    let frame = Frame { run, first: Seq(4), count: 2, opened: WallTime(1), closed: WallTime(2), raw_len: 3, packed: Bytes(vec![1, 2]) };
+    let frame = Frame {
+        run,
+        first: Seq(4),
+        count: 2,
+        opened: WallTime(1),
+        closed: WallTime(2),
+        raw_len: 3,
+        packed: Bytes(vec![1, 2]),
+    };
     vec![
         ("begun", LogItem::Begun { run, begin }),
         ("frame", LogItem::Frame { frame }),
@@ -176,7 +188,8 @@ fn golden_events() -> Vec<u8> {
     event(&mut w, &ClockWall {}, &WallReading(1_700_000_000_000_000_000));
     event(&mut w, &ClockWall {}, &WallReading(1_700_000_000_000_000_900));
     event(&mut w, &RandomBytes { len: 3 }, &Data::Inline { bytes: Bytes(vec![1, 2, 3]) });
-    let open = FsOpen { dir: Handle(3), path: "a/b".into(), follow: true, how: OpenFlags(9), flags: DescriptorFlags(3) };
+    let open =
+        FsOpen { dir: Handle(3), path: "a/b".into(), follow: true, how: OpenFlags(9), flags: DescriptorFlags(3) };
     event(&mut w, &open, &Err(FsCode::NoEntry));
     event(&mut w, &FsWrite { file: Handle(4), offset: 5, bytes: Payload::of(&[7; 100]) }, &Ok(100));
     event(&mut w, &StdioWrite { which: Stdio::Stdout, bytes: Bytes(b"hi\n".to_vec()) }, &Ok(()));

@@ -1,6 +1,6 @@
 //! What may follow what in a log, and how much state it must give. Pure bookkeeping, fed with one item after the other.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 use reel_abi::id::{CommitNo, Digest, Position, RunId, SegmentId, Seq, SpaceName, Version};
 use reel_abi::record::{CellValue, Chunk, CommitRecord, Frame, HostChange, LogItem, SpaceChange};
@@ -14,16 +14,16 @@ pub(crate) struct Audit {
     /// Whether nothing before the next item is known, because rows are gone or unreadable.
     blind: bool,
     /// Open runs and the event that comes next in each.
-    runs: HashMap<RunId, Seq>,
+    runs: BTreeMap<RunId, Seq>,
     commit: Option<CommitNo>,
     /// Where the spaces stand.
     pub(crate) heads: BTreeMap<SpaceName, Head>,
     /// Commits with effects, until delivered.
     pub(crate) outbox: BTreeMap<CommitNo, usize>,
-    segments: HashSet<SegmentId>,
+    segments: BTreeSet<SegmentId>,
     pub(crate) totals: Totals,
     /// Payloads that an item names, and one place that does.
-    pub(crate) named: HashMap<Digest, Place>,
+    pub(crate) named: BTreeMap<Digest, Place>,
 }
 
 /// How many entries each table of the state must have.

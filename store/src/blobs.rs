@@ -4,7 +4,7 @@
 //! read, so a damaged payload is never taken for the real one. Payloads lie under ascending ids, found by an index from the
 //! digest: with the digest as key of the payload itself every write would land somewhere else in the tree.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -49,7 +49,7 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Queue {
     /// Put but not yet durable.
-    pending: HashMap<Digest, Arc<Vec<u8>>>,
+    pending: BTreeMap<Digest, Arc<Vec<u8>>>,
     /// Those of them that no batch has taken yet.
     order: VecDeque<Digest>,
     /// Bytes of all that is pending.

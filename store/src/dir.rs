@@ -3,6 +3,8 @@
 //! Directories are made with mode 0700 and files with 0600: a log holds all that guests ever saw. The lock is held by the
 //! open lock file and ends with the process, however it ends; its text is only for the message to others.
 
+#![allow(clippy::disallowed_methods, reason = "a database owns its directory")]
+
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};

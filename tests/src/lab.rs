@@ -10,7 +10,10 @@ use reel_abi::limits::Limits;
 use reel_abi::outcome::DirGrant;
 use reel_host::calls::session::Console;
 use reel_host::port::{Clock, Entropy, HostDir, Input, Output, Waiting};
-use reel_host::runtime::{Engines, ReplayReport, ReplayRequest, RunReport, RunRequest, Surroundings, replay, run};
+use reel_host::runtime::replay::ReplayError;
+use reel_host::runtime::{
+    Engines, ReplayReport, ReplayRequest, RunReport, RunRequest, Surroundings, Verdict, replay, run,
+};
 use reel_host::world::hostdir::GrantedDir;
 use reel_store::Store;
 
@@ -205,6 +208,13 @@ impl Lab {
         let clock = Arc::new(TickingClock::at(99));
         let report = replay(&self.store, &self.engines, request, clock, console, &|| ());
         (self.runtime.block_on(report).expect("replay"), output.text())
+    }
+
+    /// Replays as asked, where the replay itself may fail.
+    pub fn try_replay(&self, request: ReplayRequest) -> Result<Verdict, ReplayError> {
+        let clock = Arc::new(TickingClock::at(99));
+        let report = replay(&self.store, &self.engines, request, clock, Console::default(), &|| ());
+        self.runtime.block_on(report).map(|report| report.verdict)
     }
 
     /// Drives a future of the host to its end.

@@ -4,7 +4,8 @@ use std::ffi::OsStr;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::OnceLock;
+use std::sync::{OnceLock, mpsc};
+use std::time::Duration;
 
 use tempfile::TempDir;
 
@@ -68,6 +69,25 @@ impl Said {
     }
 }
 
+/// No command of a test takes so long.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Waits for the end of a command, but not for ever.
+pub fn end(child: Child) -> Said {
+    let id = child.id().to_string();
+    let (ended, watched) = mpsc::channel::<()>();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            if watched.recv_timeout(PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout) {
+                drop(Command::new("kill").args(["-KILL", &id]).status());
+            }
+        });
+        let output = child.wait_with_output().expect("reel can be waited for");
+        drop(ended);
+        output.into()
+    })
+}
+
 /// A directory in which commands are given. Its database is `.reel`.
 pub struct Desk {
     dir: TempDir,
@@ -118,17 +138,18 @@ impl Desk {
 
     /// Gives a command and waits for its end.
     pub fn reel(&self, args: &[&str]) -> Said {
-        self.command(args).output().expect("reel starts").into()
+        end(self.spawn(&mut self.command(args)))
     }
 
     /// Gives a command that reads these bytes.
     pub fn reel_reading(&self, args: &[&str], input: &[u8]) -> Said {
         let mut child = self.spawn(self.command(args).stdin(Stdio::piped()));
         let mut stdin = child.stdin.take().expect("piped");
-        // It may end before it has read all.
-        drop(stdin.write_all(input));
-        drop(stdin);
-        child.wait_with_output().expect("reel ends").into()
+        std::thread::scope(|scope| {
+            // It may end before it has read all.
+            scope.spawn(move || drop(stdin.write_all(input)));
+            end(child)
+        })
     }
 
     /// Starts a command with both streams kept.

@@ -104,6 +104,7 @@ impl DatabaseArgs {
         Ok(self.patiently(io, Store::open_existing, ask)?)
     }
 
+    #[expect(clippy::disallowed_methods, reason = "how long it waits is measured on the process's own clock")]
     fn patiently<T: From<Store>>(
         &self,
         io: &mut Io<'_>,

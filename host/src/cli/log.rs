@@ -64,12 +64,12 @@ pub fn execute(args: &Args, database: &Opened, io: &mut Io<'_>) -> Result<Exit, 
         return Err(Failure::not_found(format!("run {run} has {logged} events, there is no {run}@{}", args.from)));
     }
     let last = logged.saturating_sub(1).min(to);
-    let printer = Printer { args, store, record: &record, width: width(run, last) };
+    let mut printer = Printer { args, store, record, width: width(run, last) };
     let mut next = Seq(args.from);
     loop {
         // The end is looked for before the frames: what comes before it is in the log by then.
-        let record = store.run(run)?;
-        let goes_on = record.is_some_and(|record| State::of(&record, database.running) == State::Running);
+        printer.record = store.run(run)?.unwrap_or(printer.record);
+        let goes_on = State::of(&printer.record, database.running) == State::Running;
         for frame in store.frames(run, next)? {
             if frame.first.0 > to {
                 break;
@@ -90,7 +90,7 @@ pub fn execute(args: &Args, database: &Opened, io: &mut Io<'_>) -> Result<Exit, 
 struct Printer<'a> {
     args: &'a Args,
     store: &'a Store,
-    record: &'a RunRecord,
+    record: RunRecord,
     width: usize,
 }
 
@@ -107,11 +107,11 @@ impl Printer<'_> {
             }
             match self.args.json {
                 true => {
-                    marks::complete(event, self.record);
+                    marks::complete(event, &self.record);
                     json::line(io.out, &Event { run, seq: *seq, event })?;
                 }
                 false => {
-                    marks::complete_line(event, self.record);
+                    marks::complete_line(event, &self.record);
                     writeln!(io.out, "{}", line(run, *seq, event, self.width, paint))?;
                 }
             }

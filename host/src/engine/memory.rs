@@ -39,9 +39,13 @@ impl GuestMemories {
         result
     }
 
-    /// XXH3-64 over the length and bytes of every memory. Call only while the guest does not run: the caller holds its store.
-    pub fn digest(&self) -> u64 {
+    /// XXH3-64 over the length and bytes of every memory; nothing if there is none, or none that can be looked at. Call only while the
+    /// guest does not run: the caller holds its store.
+    pub fn digest(&self) -> Option<u64> {
         let memories = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if memories.is_empty() {
+            return None;
+        }
         let mut hasher = Xxh3::new();
         for memory in memories.iter() {
             let len = memory.len.load(Ordering::Acquire);
@@ -50,7 +54,7 @@ impl GuestMemories {
             // nobody writes to them while the guest does not run.
             hasher.update(unsafe { std::slice::from_raw_parts(memory.base.as_ptr(), len) });
         }
-        hasher.digest()
+        Some(hasher.digest())
     }
 
     /// Bytes of every memory.

@@ -58,6 +58,13 @@ impl Cursor {
         is_end && RunEnds::take(&mut r).is_ok_and(|end| end.outcome.is_cut())
     }
 
+    /// The digest of memory in the next event, if that is an end mark which has one.
+    pub fn logged_memory(&self) -> Option<u64> {
+        let mut r = Reader::resume(&self.raw, self.at, self.clocks);
+        let is_end = r.u8("event") == Ok(RunEnds::CODE);
+        RunEnds::take(&mut r).ok().filter(|_| is_end)?.memory
+    }
+
     /// Compares the request with the next event and takes the reply from there. Call only after [`Cursor::peek`] gave a code.
     /// Also says how many bytes the event has.
     pub fn claim<C: Call>(&mut self, call: &C, seq: Seq) -> Result<(C::Reply, usize), Halt> {

@@ -175,10 +175,17 @@ impl Gate {
         self.usage
     }
 
-    /// The end mark: recorded live, held against the record in a replay, and the buffer is emptied.
-    pub fn finish(&mut self, end: RunEnds) -> Result<(), Halt> {
+    /// The end mark: recorded live, held against the record in a replay, and the buffer is emptied. The digest of memory counts where both
+    /// executions could take one.
+    pub fn finish(&mut self, mut end: RunEnds) -> Result<(), Halt> {
         self.settings.until = self.settings.until.filter(|until| until.0 <= self.usage.events);
         self.stop_at_until()?;
+        if self.at_log()?.is_some() && let Mode::Replay(cursor) | Mode::Resume(cursor, _) = &self.mode {
+            end.memory = match (end.memory, cursor.logged_memory()) {
+                (Some(now), Some(_)) => Some(now),
+                (_, logged) => logged,
+            };
+        }
         let limits = std::mem::take(&mut self.settings.limits);
         self.settings.limits = Limits { logged_bytes: u64::MAX, ..limits };
         self.settle(&end, &())?;

@@ -92,7 +92,7 @@ pub async fn drive(
     };
     let stop = classify(result, stack);
     let memory = match &stop {
-        Stop::Outcome(outcome) if !outcome.is_cut() => Some(memories.digest()),
+        Stop::Outcome(outcome) if !outcome.is_cut() => memories.digest(),
         _ => None,
     };
     Driven { stop, session: store.into_data(), memory }

@@ -6,7 +6,7 @@ const WRITE: &str =
 /// Prints its text on stdout (1) or stderr (2), then does what `then` says.
 pub fn prints(to: u32, text: &str, then: &str) -> String {
     let len = text.len();
-    let text = text.replace('\\', "\\5c").replace('"', "\\22").replace('\n', "\\0a").replace('\x1b', "\\1b");
+    let text: String = text.bytes().map(|byte| format!("\\{byte:02x}")).collect();
     format!(
         r#"(module {WRITE}
           (import "wasi_snapshot_preview1" "proc_exit" (func $proc_exit (param i32)))

@@ -64,7 +64,7 @@ fn the_log_of_a_run() {
     let log = stable(&desk.reel(&["log", "last"]).well());
     let first = log.lines().next().expect("a line");
     assert_eq!(first, r#"1@0   run.begin          program="write.wasm" args=["write.wasm"] space=main@0"#);
-    assert!(log.contains("fs.open            dir=#3 path=\"a.txt\" how=create+truncate flags="), "{log}");
+    assert!(log.contains("fs.open            dir=#3 path=\"a.txt\" follow=false how=create+truncate flags="), "{log}");
     assert!(log.contains("bytes=<100 bytes "), "{log}");
     assert!(
         log.lines().last().is_some_and(|line| line.contains("run.end            outcome=\"exit 0\" memory=")),

@@ -2,24 +2,11 @@
 
 use std::io::Read;
 use std::process::{Child, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use reel_tests::reel::{Desk, Said};
+use reel_tests::reel::{Desk, Said, end};
 
 use crate::guests;
-
-/// Waits for the end, but not for ever.
-fn end(mut child: Child) -> Said {
-    let limit = Instant::now() + Duration::from_secs(20);
-    while child.try_wait().expect("a child").is_none() {
-        if Instant::now() > limit {
-            child.kill().expect("killed");
-            panic!("it does not end");
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    child.wait_with_output().expect("ended").into()
-}
 
 fn signal(child: &Child, name: &str) {
     let status = std::process::Command::new("kill").args([format!("-{name}"), child.id().to_string()]).status();
