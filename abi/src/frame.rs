@@ -16,8 +16,9 @@ use crate::record::Frame;
 /// When a frame is closed, in raw bytes. One event more than this may make it longer, up to [`FRAME_MAX_BYTES`].
 pub const FRAME_TARGET_BYTES: usize = 64 << 10;
 
-/// No frame holds more raw bytes; stops a forged frame that unpacks without end.
-pub const FRAME_MAX_BYTES: usize = 1 << 20;
+/// No frame holds more raw bytes; stops a forged frame that unpacks without end. A single event can be long: the listing of a host
+/// directory with a million names.
+pub const FRAME_MAX_BYTES: usize = 64 << 20;
 
 /// Zstandard's fast level: events are small and alike, a higher one gains little and costs the guest's core.
 const LEVEL: i32 = 1;

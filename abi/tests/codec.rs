@@ -91,7 +91,7 @@ fn a_frame_bomb_is_refused() {
     let raw = vec![0u8; FRAME_MAX_BYTES];
     let times = (WallTime(1), WallTime(2));
     let frame = Frame::pack(RunId(1), Seq(0), 1, times, &raw).expect("pack");
-    assert!(frame.packed.len() < 200);
+    assert!(frame.packed.len() < raw.len() / 1000);
     assert_eq!(frame.unpack().expect("unpack").len(), raw.len());
     assert!(Frame { raw_len: 10, ..frame.clone() }.unpack().is_err(), "more than it says");
     assert!(Frame { raw_len: u32::MAX, ..frame.clone() }.unpack().is_err(), "more than any frame may");

@@ -58,4 +58,6 @@ pub trait HostDir: Send {
     fn open(&self, path: &str) -> Result<Box<dyn io::Read>, FsCode>;
     /// Makes a path be what the change says; doing it twice is doing it once. `content` gives the bytes of a file.
     fn apply(&self, change: &HostChange, content: &mut dyn io::Read) -> io::Result<()>;
+    /// Returns when all that was applied is on disk.
+    fn sync(&self) -> io::Result<()>;
 }

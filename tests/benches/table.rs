@@ -166,8 +166,8 @@ impl Bench {
         let (mut ratios, mut replays) = (Vec::new(), Vec::new());
         let (mut plain, mut recorded) = (Vec::new(), Vec::new());
         for _ in 0..ROUNDS {
-            let one = self.plain("compute", 400).as_secs_f64();
-            let (other, run) = self.recorded("compute", 400);
+            let one = self.plain("compute", 1500).as_secs_f64();
+            let (other, run) = self.recorded("compute", 1500);
             plain.push(one * 1e3);
             recorded.push(other.as_secs_f64() * 1e3);
             ratios.push(other.as_secs_f64() / one);

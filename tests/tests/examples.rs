@@ -7,7 +7,6 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::OnceLock;
 
 use reel_tests::guests::{Target, build};
 
@@ -55,7 +54,7 @@ fn run(steps: &[Step], dir: &Path) -> Vec<(String, i32)> {
     for Step { command, .. } in steps {
         script.push_str(&format!("{command}\nreel_code=$?; printf '\\n{MARK}%d\\n' $reel_code; (exit $reel_code)\n"));
     }
-    let reel = reel();
+    let reel = reel_tests::reel();
     let path = std::env::var("PATH").unwrap_or_default();
     let path = format!("{}:{path}", reel.parent().expect("reel lies in a directory").display());
     let mut shell = Command::new("sh");
@@ -177,30 +176,6 @@ fn copy(from: &Path, to: &Path) {
             false => drop(std::fs::copy(&from, &to).expect("a file can be copied")),
         }
     }
-}
-
-/// The program `reel`, built as the whole workspace is, so that nothing is compiled that the tests have not compiled.
-fn reel() -> &'static Path {
-    static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| {
-        let mut cargo = Command::new(env!("CARGO"));
-        cargo.args([
-            "build",
-            "--release",
-            "--locked",
-            "--quiet",
-            "--workspace",
-            "--bin",
-            "reel",
-            "--message-format=json",
-        ]);
-        let output = cargo.current_dir(root()).stderr(Stdio::inherit()).output().expect("cargo can be started");
-        assert!(output.status.success(), "reel does not build");
-        let messages = String::from_utf8_lossy(&output.stdout).into_owned();
-        let messages = messages.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-        let mut built = messages.filter_map(|message| message["executable"].as_str().map(PathBuf::from));
-        built.find(|path| path.file_stem().is_some_and(|name| name == "reel")).expect("cargo says where reel is")
-    })
 }
 
 #[test]

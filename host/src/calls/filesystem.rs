@@ -84,6 +84,16 @@ fn writable_tree(files: &Files, descriptor: Descriptor) -> FileResult<Place> {
     if files.is_read_only(place) { Err(FsCode::NotPermitted.into()) } else { Ok(place) }
 }
 
+/// A path as it stands in an event. One that is far too long anyway is cut, and stays too long.
+fn clip(mut path: String) -> String {
+    const KEPT_BYTES: usize = 5000;
+    if path.len() > KEPT_BYTES {
+        let end = (0..=KEPT_BYTES).rev().find(|&end| path.is_char_boundary(end)).unwrap_or(0);
+        path.truncate(end);
+    }
+    path
+}
+
 fn follow(flags: PathFlags) -> bool {
     flags.contains(PathFlags::SYMLINK_FOLLOW)
 }
@@ -140,7 +150,7 @@ impl types::HostDescriptor for Session {
     ) -> FileResult<Resource<Descriptor>> {
         let from = self.descriptor(&base)?;
         let (how, flags) = (convert::open_flags(how), convert::descriptor_flags(flags));
-        let call = FsOpen { dir: number(&base), path, follow: follow(path_flags), how, flags };
+        let call = FsOpen { dir: number(&base), path: clip(path), follow: follow(path_flags), how, flags };
         let handle = self.file_call(call, |files, handles, gate, call| {
             if call.flags.0 & SYNC_FLAGS != 0 {
                 return Err(FsCode::Unsupported.into());
@@ -277,7 +287,8 @@ impl types::HostDescriptor for Session {
     ) -> FileResult<()> {
         let from = self.descriptor(&base)?;
         let (accessed, modified) = (convert::new_time(accessed), convert::new_time(modified));
-        let call = FsSetTimesAt { dir: number(&base), path, follow: follow(path_flags), accessed, modified };
+        let call =
+            FsSetTimesAt { dir: number(&base), path: clip(path), follow: follow(path_flags), accessed, modified };
         self.file_call(call, |files, _, gate, call| {
             let place = files.find(gate, dir(from)?, &call.path, call.follow)?;
             files.set_times(gate, place, &call.accessed, &call.modified)
@@ -296,7 +307,7 @@ impl types::HostDescriptor for Session {
 
     fn create_directory_at(&mut self, base: Resource<Descriptor>, path: String) -> FileResult<()> {
         let from = self.descriptor(&base)?;
-        let call = FsCreateDirectory { dir: number(&base), path };
+        let call = FsCreateDirectory { dir: number(&base), path: clip(path) };
         self.file_call(call, |files, _, gate, call| files.create_directory(gate, dir(from)?, &call.path))
     }
 
@@ -313,7 +324,7 @@ impl types::HostDescriptor for Session {
         path: String,
     ) -> FileResult<types::DescriptorStat> {
         let from = self.descriptor(&base)?;
-        let call = FsStatAt { dir: number(&base), path, follow: follow(flags) };
+        let call = FsStatAt { dir: number(&base), path: clip(path), follow: follow(flags) };
         let stat =
             self.file_call(call, |files, _, gate, call| files.stat_at(gate, dir(from)?, &call.path, call.follow))?;
         Ok(convert::stat(stat))
@@ -328,7 +339,13 @@ impl types::HostDescriptor for Session {
         new_path: String,
     ) -> FileResult<()> {
         let (from, to) = (self.descriptor(&base)?, self.descriptor(&new_base)?);
-        let call = FsLink { dir: number(&base), path, follow: follow(flags), new_dir: number(&new_base), new_path };
+        let call = FsLink {
+            dir: number(&base),
+            path: clip(path),
+            follow: follow(flags),
+            new_dir: number(&new_base),
+            new_path: clip(new_path),
+        };
         self.file_call(call, |files, _, gate, call| {
             if call.follow {
                 return Err(FsCode::Invalid.into());
@@ -339,13 +356,13 @@ impl types::HostDescriptor for Session {
 
     fn readlink_at(&mut self, base: Resource<Descriptor>, path: String) -> FileResult<String> {
         let from = self.descriptor(&base)?;
-        let call = FsReadlink { dir: number(&base), path };
+        let call = FsReadlink { dir: number(&base), path: clip(path) };
         self.file_call(call, |files, _, gate, call| files.readlink(gate, dir(from)?, &call.path))
     }
 
     fn remove_directory_at(&mut self, base: Resource<Descriptor>, path: String) -> FileResult<()> {
         let from = self.descriptor(&base)?;
-        let call = FsRemoveDirectory { dir: number(&base), path };
+        let call = FsRemoveDirectory { dir: number(&base), path: clip(path) };
         self.file_call(call, |files, _, gate, call| files.remove_directory(gate, dir(from)?, &call.path))
     }
 
@@ -357,7 +374,8 @@ impl types::HostDescriptor for Session {
         new_path: String,
     ) -> FileResult<()> {
         let (from, to) = (self.descriptor(&base)?, self.descriptor(&new_base)?);
-        let call = FsRename { dir: number(&base), path, new_dir: number(&new_base), new_path };
+        let call =
+            FsRename { dir: number(&base), path: clip(path), new_dir: number(&new_base), new_path: clip(new_path) };
         self.file_call(call, |files, _, gate, call| {
             files.rename(gate, dir(from)?, &call.path, dir(to)?, &call.new_path)
         })
@@ -365,13 +383,13 @@ impl types::HostDescriptor for Session {
 
     fn symlink_at(&mut self, base: Resource<Descriptor>, target: String, path: String) -> FileResult<()> {
         let from = self.descriptor(&base)?;
-        let call = FsSymlink { dir: number(&base), target, path };
+        let call = FsSymlink { dir: number(&base), target: clip(target), path: clip(path) };
         self.file_call(call, |files, _, gate, call| files.symlink(gate, dir(from)?, &call.target, &call.path))
     }
 
     fn unlink_file_at(&mut self, base: Resource<Descriptor>, path: String) -> FileResult<()> {
         let from = self.descriptor(&base)?;
-        let call = FsUnlink { dir: number(&base), path };
+        let call = FsUnlink { dir: number(&base), path: clip(path) };
         self.file_call(call, |files, _, gate, call| files.unlink(gate, dir(from)?, &call.path))
     }
 
@@ -394,7 +412,7 @@ impl types::HostDescriptor for Session {
         path: String,
     ) -> FileResult<types::MetadataHashValue> {
         let from = self.descriptor(&base)?;
-        let call = FsHashAt { dir: number(&base), path, follow: follow(flags) };
+        let call = FsHashAt { dir: number(&base), path: clip(path), follow: follow(flags) };
         let (lower, upper) = self.file_call(call, |files, _, gate, call| {
             let place = files.find(gate, dir(from)?, &call.path, call.follow)?;
             hash(files, gate, place)

@@ -1,27 +1,26 @@
-//! What the library has to say beside its results: warnings, one a line, on stderr. `REEL_LOG` asks for more.
+//! What the library has to say beside its results: warnings, one a line, on stderr. `REEL_LOG` (`error`, `warn`, `info`, `debug`, `trace`) asks for
+//! more or less.
 
 use std::fmt;
+use std::io::Write;
 
 use tracing::field::{Field, Visit};
-use tracing::{Event, Level, Subscriber};
-use tracing_subscriber::fmt::format::Writer;
-use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
-use tracing_subscriber::registry::LookupSpan;
-use tracing_subscriber::{EnvFilter, fmt as output};
+use tracing::level_filters::LevelFilter;
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Level, Metadata, Subscriber};
 
 use super::escape::Safe;
 use crate::world::process;
 
 /// Sends warnings to stderr.
 pub fn install() {
-    let filter = EnvFilter::new(process::env("REEL_LOG").unwrap_or_else(|| "warn".to_owned()));
-    let subscriber = output().with_env_filter(filter).with_writer(std::io::stderr).event_format(Line).finish();
+    let asked = process::env("REEL_LOG").and_then(|level| level.parse().ok());
     // Only the first one counts, and only tests have more.
-    drop(tracing::subscriber::set_global_default(subscriber));
+    drop(tracing::subscriber::set_global_default(Lines(asked.unwrap_or(LevelFilter::WARN))));
 }
 
-/// `warning: words (field=value)`
-struct Line;
+/// Writes each event as `warning: words field=value`. Spans are not kept: nothing makes any.
+struct Lines(LevelFilter);
 
 #[derive(Default)]
 struct Words {
@@ -38,12 +37,16 @@ impl Visit for Words {
     }
 }
 
-impl<S, N> FormatEvent<S, N> for Line
-where
-    S: Subscriber + for<'a> LookupSpan<'a>,
-    N: for<'a> FormatFields<'a> + 'static,
-{
-    fn format_event(&self, _: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+impl Subscriber for Lines {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        *metadata.level() <= self.0
+    }
+
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        Some(self.0)
+    }
+
+    fn event(&self, event: &Event<'_>) {
         let mut words = Words::default();
         event.record(&mut words);
         let level = match *event.metadata().level() {
@@ -52,6 +55,16 @@ where
             Level::INFO => "note",
             Level::DEBUG | Level::TRACE => "debug",
         };
-        writeln!(writer, "{level}: {}{}", Safe(&words.message), Safe(&words.fields))
+        let line = format!("{level}: {}{}\n", Safe(&words.message), Safe(&words.fields));
+        drop(std::io::stderr().write_all(line.as_bytes()));
     }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+    fn enter(&self, _: &Id) {}
+    fn exit(&self, _: &Id) {}
 }

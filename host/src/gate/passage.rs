@@ -180,7 +180,9 @@ impl Gate {
     pub fn finish(&mut self, mut end: RunEnds) -> Result<(), Halt> {
         self.settings.until = self.settings.until.filter(|until| until.0 <= self.usage.events);
         self.stop_at_until()?;
-        if self.at_log()?.is_some() && let Mode::Replay(cursor) | Mode::Resume(cursor, _) = &self.mode {
+        if self.at_log()?.is_some()
+            && let Mode::Replay(cursor) | Mode::Resume(cursor, _) = &self.mode
+        {
             end.memory = match (end.memory, cursor.logged_memory()) {
                 (Some(now), Some(_)) => Some(now),
                 (_, logged) => logged,

@@ -34,6 +34,7 @@ pub fn deliver(store: &Store, commit: CommitNo, entries: &[OutboxEntry]) -> Resu
             let mut content = Chunks::of(store, change);
             dir.apply(change, &mut content).map_err(|e| failed(format!("{}: {e}", path(change))))?;
         }
+        dir.sync().map_err(|e| failed(e.to_string()))?;
     }
     let failed = |reason: String| DeliveryError { commit, host: "the log".into(), reason };
     store.delivered(commit).map_err(|e| failed(e.to_string()))

@@ -23,7 +23,7 @@ pub struct Place {
 pub struct Files {
     pub(super) store: Store,
     pub(super) trees: Vec<Tree>,
-    /// Nodes of the space (and those made under grants), once it was asked for.
+    /// Nodes of the space, once it was asked for.
     pub(super) census: Option<u64>,
 }
 

@@ -221,7 +221,7 @@ impl Files {
         let node = self.trees[place.tree].node_mut(gate, place.node)?;
         node.links = node.links.saturating_sub(1);
         node.changed = now;
-        if node.links == 0 {
+        if node.links == 0 && place.tree == 0 {
             self.count_nodes(gate, -1)?;
         }
         Ok(())

@@ -70,7 +70,9 @@ impl Files {
         name: &str,
         kind: NodeKind,
     ) -> FileResult<(Place, NodeKind)> {
-        self.count_nodes(gate, 1)?;
+        if dir.tree == 0 {
+            self.count_nodes(gate, 1)?;
+        }
         let now = gate.file_time()?;
         let tree = &mut self.trees[dir.tree];
         let parent = tree.node_mut(gate, dir.node)?;

@@ -10,6 +10,12 @@ use reel_abi::types::{DirEntry, FsCode, HostNode, NodeKind, WallReading};
 
 use crate::port::HostDir;
 
+/// A file that is being flushed, until it takes its name. One flush at a time uses it in each directory.
+const ASIDE: &str = ".reel-flush~";
+
+/// Longest listing, in bytes of its names; it must fit an event.
+const LIST_BYTES: usize = 32 << 20;
+
 /// A directory that was granted.
 #[derive(Debug)]
 pub struct GrantedDir {
@@ -80,10 +86,14 @@ impl HostDir for GrantedDir {
     }
 
     fn list(&self, path: &str) -> Result<Vec<DirEntry>, FsCode> {
-        let mut names = Vec::new();
+        let (mut names, mut bytes) = (Vec::new(), 0);
         for entry in self.dir.read_dir(here(path)).map_err(|e| code(&e))? {
             let entry = entry.map_err(|e| code(&e))?;
             let name = entry.file_name().into_string().map_err(|_| FsCode::IllegalByteSequence)?;
+            bytes += name.len() + 8;
+            if bytes > LIST_BYTES {
+                return Err(FsCode::Overflow);
+            }
             names.push(DirEntry { kind: kind(entry.file_type().map_err(|e| code(&e))?), name });
         }
         names.sort_by(|a, b| a.name.as_bytes().cmp(b.name.as_bytes()));
@@ -100,6 +110,11 @@ impl HostDir for GrantedDir {
             return Err(FsCode::NotPermitted);
         }
         Ok(Box::new(file))
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        // One call for all that was changed; files are not synced one by one, since nobody is told before this.
+        Ok(rustix::fs::syncfs(&self.dir)?)
     }
 
     fn apply(&self, change: &HostChange, content: &mut dyn Read) -> io::Result<()> {
@@ -122,14 +137,16 @@ impl HostDir for GrantedDir {
                 self.dir.hard_link(to, &self.dir, path)
             }
             HostChange::File { path, modified, .. } => {
-                let aside = format!("{path}.reel-tmp");
+                let aside = match path.rsplit_once('/') {
+                    Some((dir, _)) => format!("{dir}/{ASIDE}"),
+                    None => ASIDE.to_owned(),
+                };
                 self.remove(&aside)?;
                 let mut options = OpenOptions::new();
                 options.write(true).create_new(true);
                 let mut file = self.dir.open_with(&aside, &options)?;
                 io::copy(content, &mut file)?;
                 file.flush()?;
-                file.sync_all()?;
                 let std = file.into_std();
                 if let Some(before) = permissions(self.dir.symlink_metadata(path)) {
                     std.set_permissions(before)?;

@@ -255,8 +255,5 @@ fn shells_are_told_what_there_is() {
         let script = desk.reel(&["completions", shell]).well();
         assert!(script.contains("replay") && script.contains("commit-on-failure"), "{shell}");
     }
-    assert_eq!(
-        desk.reel(&["completions", "dos"]).fails(2).lines().next().map(|line| &line[..21]),
-        Some("error: invalid value '")
-    );
+    assert!(desk.reel(&["completions", "dos"]).fails(2).starts_with("error: invalid value 'dos'"));
 }

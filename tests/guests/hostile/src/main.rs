@@ -221,18 +221,26 @@ fn main() {
             std::io::stdout().write_all(b"\x1b]0;owned\x07\x1b[31mred\r\nline\xe2\x80\xaegnp\n").expect("write");
             fs::write("/\u{1b}[2Jname", "x").expect("write");
         }
-        // Writes a numbered set of files for as long as it is let, then says so. All of a set carry the number.
+        // Writes a numbered set of files, all of which carry the number, over a third of a second.
         "set" => {
             for index in 0..64 {
                 fs::write(format!("/set{index}"), format!("{number} ").repeat(2000)).expect("write");
                 black_box(monotonic_clock::now());
             }
-            for _ in 0..20 {
-                std::thread::sleep(std::time::Duration::from_millis(1));
+            for _ in 0..15 {
+                std::thread::sleep(std::time::Duration::from_millis(20));
                 fs::write("/set0", format!("{number} ").repeat(2000)).expect("write");
             }
         }
         "put" => fs::write(text, format!("{number}")).expect("write"),
+        // Writes, says so, and lets the test do its worst before the end.
+        "put-late" => {
+            for path in args.iter().skip(3) {
+                fs::write(path, format!("{number}")).expect("write");
+            }
+            println!("ready");
+            std::thread::sleep(std::time::Duration::from_millis(400));
+        }
         "fill" => {
             let mut file = File::create("/fill").expect("create");
             let mut block = vec![0u8; 64 << 10];
