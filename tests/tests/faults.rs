@@ -218,6 +218,10 @@ fn an_entry_that_stays_does_not_undo_later_changes() {
     fs::create_dir_all(host.path().join("z/blocks")).expect("directory");
     assert_eq!(child.wait().expect("wait").code(), Some(125));
     assert_eq!(fs::read_to_string(host.path().join("a")).expect("a"), "1", "the first of the two arrived");
+    // What somebody has made of it since is not undone by trying the rest again.
+    fs::write(host.path().join("a"), "the user's").expect("write");
+    home.run(&[], &["nothing"]);
+    assert_eq!(fs::read_to_string(host.path().join("a")).expect("a"), "the user's", "an old commit was written again");
     // A later transaction sees it, changes it, commits and is delivered.
     let output = home.run(&["--dir", &grant], &["put", "2", "/a"]);
     assert_eq!(fs::read_to_string(host.path().join("a")).expect("a"), "2", "{output:?}");

@@ -14,6 +14,9 @@ use crate::runtime::prepare::PrepareError;
 use crate::runtime::replay::ReplayError;
 use crate::runtime::run::RunError;
 
+/// How the operating system says that a disk is full, in whatever chain of causes.
+const FULL: &str = "No space left on device";
+
 /// Why a command did not do what it was asked for.
 #[derive(Debug)]
 pub struct Failure {
@@ -111,7 +114,8 @@ impl Failure {
         for cause in &self.causes {
             page.push_str(&format!("  because {}\n", SafeLines(cause)));
         }
-        if let Some(hint) = &self.hint {
+        let full = page.contains(FULL).then_some("free some space; what was committed before is safe");
+        if let Some(hint) = self.hint.as_deref().or(full) {
             page.push_str(&format!("{} {}\n", paint.hint("hint:"), SafeLines(hint)));
         }
         drop(io.err.write_all(page.as_bytes()));

@@ -6,6 +6,8 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use super::escape::Safe;
+
 /// Work shorter than this is not talked about.
 const PATIENCE: Duration = Duration::from_millis(250);
 
@@ -68,7 +70,7 @@ impl Drop for Progress {
 
 impl Shared {
     fn talk(&self, doing: &str) {
-        let (mut wait, mut waited, mut shown) = (PATIENCE, Duration::ZERO, false);
+        let (mut wait, mut waited, mut shown) = (PATIENCE, Duration::ZERO, None);
         loop {
             let finished = self.finished.lock().unwrap_or_else(PoisonError::into_inner);
             let timed = self.changed.wait_timeout_while(finished, wait, |finished| !*finished);
@@ -82,10 +84,12 @@ impl Shared {
                 0 => format!("{}s", waited.as_secs()),
                 total => format!("{}%", done.min(total) * 100 / total),
             };
-            drop(write!(io::stderr(), "\r\x1b[K{doing} ... {part}"));
-            shown = true;
+            if shown.as_ref() != Some(&part) {
+                drop(write!(io::stderr(), "\r\x1b[K{} ... {part}", Safe(doing)));
+            }
+            shown = Some(part);
         }
-        if shown {
+        if shown.is_some() {
             drop(write!(io::stderr(), "\r\x1b[K"));
         }
     }

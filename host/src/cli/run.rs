@@ -16,7 +16,7 @@ use super::limits::LimitArgs;
 use super::live::{self, Farewell, Touched};
 use super::program;
 use super::progress::Progress;
-use crate::runtime::{Engines, RunRequest, run};
+use crate::runtime::{Engines, RunError, RunRequest, run};
 
 /// How often a transaction is tried before it gives way to others.
 const TRIES: u32 = 5;
@@ -85,7 +85,10 @@ pub fn execute(args: &Args, database: &DatabaseArgs, io: &mut Io<'_>) -> Result<
         let stop = live::interrupt(Arc::clone(&progress));
         let report = live::block_on(run(&store, &engines, request.clone(), world, stop, &on_compile))?;
         progress.finish();
-        let report = report.map_err(|error| Failure::from(error).at(request.name.clone()))?;
+        let report = report.map_err(|error| match error {
+            RunError::Prepare(error) => Failure::from(error).at(request.name.clone()),
+            error => error.into(),
+        })?;
         if report.conflict {
             let others =
                 format!("another transaction committed to {} while run {} was open", request.space, report.run);

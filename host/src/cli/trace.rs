@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::io::Write;
+use std::sync::{Mutex, PoisonError};
 
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
@@ -16,11 +17,33 @@ use crate::world::process;
 pub fn install() {
     let asked = process::env("REEL_LOG").and_then(|level| level.parse().ok());
     // Only the first one counts, and only tests have more.
-    drop(tracing::subscriber::set_global_default(Lines(asked.unwrap_or(LevelFilter::WARN))));
+    let level = asked.unwrap_or(LevelFilter::WARN);
+    drop(tracing::subscriber::set_global_default(Lines { level, last: Mutex::default() }));
 }
 
+/// How many different lines are remembered, so that none of them is written again.
+const REMEMBERED: usize = 16;
+
 /// Writes each event as `warning: words field=value`. Spans are not kept: nothing makes any.
-struct Lines(LevelFilter);
+struct Lines {
+    level: LevelFilter,
+    last: Mutex<Vec<String>>,
+}
+
+impl Lines {
+    /// Whether a line is new; a full disk would say the same a thousand times.
+    fn is_new(&self, line: &str) -> bool {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.iter().any(|known| known == line) {
+            return false;
+        }
+        if last.len() == REMEMBERED {
+            last.remove(0);
+        }
+        last.push(line.to_owned());
+        true
+    }
+}
 
 #[derive(Default)]
 struct Words {
@@ -39,11 +62,11 @@ impl Visit for Words {
 
 impl Subscriber for Lines {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        *metadata.level() <= self.0
+        *metadata.level() <= self.level
     }
 
     fn max_level_hint(&self) -> Option<LevelFilter> {
-        Some(self.0)
+        Some(self.level)
     }
 
     fn event(&self, event: &Event<'_>) {
@@ -56,7 +79,9 @@ impl Subscriber for Lines {
             Level::DEBUG | Level::TRACE => "debug",
         };
         let line = format!("{level}: {}{}\n", Safe(&words.message), Safe(&words.fields));
-        drop(std::io::stderr().write_all(line.as_bytes()));
+        if self.is_new(&line) {
+            drop(std::io::stderr().write_all(line.as_bytes()));
+        }
     }
 
     fn new_span(&self, _: &Attributes<'_>) -> Id {

@@ -114,7 +114,10 @@ impl HostDir for GrantedDir {
 
     fn sync(&self) -> io::Result<()> {
         // One call for all that was changed; files are not synced one by one, since nobody is told before this.
-        Ok(rustix::fs::syncfs(&self.dir)?)
+        // The handle itself may be one that only names the directory.
+        use rustix::fs::{Mode, OFlags, openat, syncfs};
+        let dir = openat(&self.dir, ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+        Ok(syncfs(dir)?)
     }
 
     fn apply(&self, change: &HostChange, content: &mut dyn Read) -> io::Result<()> {

@@ -85,7 +85,8 @@ fn main() {
         "open" => {
             let root = root();
             make("o");
-            let kept: Vec<_> = (0..number).map(|_| root.open_at(NO_FOLLOW, "o", OpenFlags::empty(), DescriptorFlags::READ)).collect();
+            let kept: Vec<_> =
+                (0..number).map(|_| root.open_at(NO_FOLLOW, "o", OpenFlags::empty(), DescriptorFlags::READ)).collect();
             println!("{}", kept.iter().filter(|one| one.is_ok()).count());
         }
         "pollables" => {
@@ -130,7 +131,14 @@ fn main() {
             let mut at = root();
             for _ in 0..number {
                 at.create_directory_at(name).expect("directory");
-                at = at.open_at(NO_FOLLOW, name, OpenFlags::DIRECTORY, DescriptorFlags::READ | DescriptorFlags::MUTATE_DIRECTORY).expect("open");
+                at = at
+                    .open_at(
+                        NO_FOLLOW,
+                        name,
+                        OpenFlags::DIRECTORY,
+                        DescriptorFlags::READ | DescriptorFlags::MUTATE_DIRECTORY,
+                    )
+                    .expect("open");
             }
             show(at.stat().map(|_| ()));
             show(at.create_directory_at("last"));
@@ -151,7 +159,9 @@ fn main() {
             for number in 0..30 {
                 root.symlink_at(&format!("w{number}/w{number}"), &format!("w{}", number + 1)).expect("link");
             }
-            for path in ["loop", "there", "out", "chain0", "chain30", "w30", "loop/x", "../x", "p/../../x", "/etc/passwd"] {
+            for path in
+                ["loop", "there", "out", "chain0", "chain30", "w30", "loop/x", "../x", "p/../../x", "/etc/passwd"]
+            {
                 show(root.stat_at(PathFlags::SYMLINK_FOLLOW, path).map(|_| ()));
             }
         }
@@ -174,7 +184,8 @@ fn main() {
         "listings" => {
             let root = root();
             for index in 0..number {
-                root.open_at(NO_FOLLOW, &format!("{index:07}"), OpenFlags::CREATE, DescriptorFlags::WRITE).expect("file");
+                root.open_at(NO_FOLLOW, &format!("{index:07}"), OpenFlags::CREATE, DescriptorFlags::WRITE)
+                    .expect("file");
             }
             let kept: Vec<_> = (0..9_000).map(|_| root.read_directory().expect("listing")).collect();
             println!("{}", kept.len());
@@ -204,7 +215,15 @@ fn main() {
             for name in ["a", "a/b", "a/b/c"] {
                 root.create_directory_at(name).expect("directory");
             }
-            for (from, to) in [("a", "a/b"), ("a", "a/b/c/a"), ("a/b", "a"), ("a/b/c", "a/b"), ("a", "a/."), ("a", "a/b/.."), ("a", "a")] {
+            for (from, to) in [
+                ("a", "a/b"),
+                ("a", "a/b/c/a"),
+                ("a/b", "a"),
+                ("a/b/c", "a/b"),
+                ("a", "a/."),
+                ("a", "a/b/.."),
+                ("a", "a"),
+            ] {
                 show(root.rename_at(from, &root, to));
             }
             for _ in 0..number {
@@ -304,11 +323,17 @@ fn explore() {
             .open_at(PathFlags::SYMLINK_FOLLOW, &name, OpenFlags::empty(), DescriptorFlags::WRITE)
             .and_then(|file| file.write(b"changed", 0));
         println!("{name} write {write:?}");
-        let truncate = root.open_at(PathFlags::SYMLINK_FOLLOW, &name, OpenFlags::TRUNCATE, DescriptorFlags::WRITE).map(|_| ());
-        let times = root.set_times_at(NO_FOLLOW, &name, wasip2::filesystem::types::NewTimestamp::Now, wasip2::filesystem::types::NewTimestamp::Now);
-        let opened = root
-            .open_at(NO_FOLLOW, &name, OpenFlags::empty(), DescriptorFlags::READ)
-            .and_then(|file| file.set_times(wasip2::filesystem::types::NewTimestamp::Now, wasip2::filesystem::types::NewTimestamp::Now));
+        let truncate =
+            root.open_at(PathFlags::SYMLINK_FOLLOW, &name, OpenFlags::TRUNCATE, DescriptorFlags::WRITE).map(|_| ());
+        let times = root.set_times_at(
+            NO_FOLLOW,
+            &name,
+            wasip2::filesystem::types::NewTimestamp::Now,
+            wasip2::filesystem::types::NewTimestamp::Now,
+        );
+        let opened = root.open_at(NO_FOLLOW, &name, OpenFlags::empty(), DescriptorFlags::READ).and_then(|file| {
+            file.set_times(wasip2::filesystem::types::NewTimestamp::Now, wasip2::filesystem::types::NewTimestamp::Now)
+        });
         println!("{name} truncate {truncate:?} times {times:?} {opened:?}");
         println!("{name} link {:?}", root.link_at(NO_FOLLOW, &name, &root, &format!("{name}.linked")));
         println!("{name} rename {:?}", root.rename_at(&name, &root, &format!("{name}.renamed")));
