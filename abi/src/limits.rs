@@ -7,7 +7,7 @@ wire_struct! {
     pub struct Limits {
         /// Bytes of all linear memories together; stops a memory bomb.
         pub memory_bytes: u64,
-        /// Elements of one table; stops the same by `table.grow`.
+        /// Elements of all tables together; stops the same by `table.grow`.
         pub table_elements: u64,
         /// Milliseconds of wall-clock time for the whole run, 0 for none; stops an endless loop.
         pub deadline_millis: u64,

@@ -41,8 +41,9 @@ pub trait Input: Send {
 
 /// Standard output or error.
 pub trait Output: Send {
-    /// Shows the bytes, in order, at once.
-    fn show(&mut self, bytes: &[u8]) -> io::Result<()>;
+    /// Shows the bytes, in order, at once. Where nobody takes them, `patience` is asked now and then; when it says no, the rest is not shown and
+    /// the error is of kind `TimedOut`.
+    fn show(&mut self, bytes: &[u8], patience: &mut dyn FnMut() -> bool) -> io::Result<()>;
     /// Whether a person reads.
     fn is_terminal(&self) -> bool;
 }

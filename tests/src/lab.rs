@@ -92,7 +92,7 @@ impl KeptOutput {
 }
 
 impl Output for KeptOutput {
-    fn show(&mut self, bytes: &[u8]) -> io::Result<()> {
+    fn show(&mut self, bytes: &[u8], _: &mut dyn FnMut() -> bool) -> io::Result<()> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! `wasi:filesystem`.
 
+use reel_abi::limits::LimitKind;
 use reel_abi::types::{DescriptorFlags, DirEntry, Draw, FsCode, NodeKind, Payload, Resource as Kind};
 use reel_abi::vocabulary::{
     Call, FsAdvise, FsAppendStream, FsCreateDirectory, FsErrorCode, FsFlags, FsHash, FsHashAt, FsLink, FsNextEntry,
@@ -21,6 +22,9 @@ use crate::txn::files::{Files, Place};
 
 /// Most bytes that one read gives.
 const READ_BYTES: u64 = 1 << 20;
+
+/// Names in listings that are being read at once, before another is refused; stops a guest that opens a long one again and again.
+const LISTED_NAMES: usize = 1_000_000;
 
 /// `read` and `mutate-directory`: what the root of a tree may be used for.
 const PREOPEN_FLAGS: DescriptorFlags = DescriptorFlags(0b10_0001);
@@ -297,11 +301,18 @@ impl types::HostDescriptor for Session {
 
     fn read_directory(&mut self, handle: Resource<Descriptor>) -> FileResult<Resource<DirectoryStream>> {
         let from = self.descriptor(&handle)?;
+        if self.listed > LISTED_NAMES {
+            let (kind, limit) = (LimitKind::OpenHandles, self.gate.limits().open_handles);
+            return Err(Halt::Limit { kind, limit }.into());
+        }
         let call = FsReadDirectory { dir: number(&handle) };
+        let mut listed = 0;
         let stream = self.file_call(call, |files, handles, gate, _| {
-            let names = files.list(gate, dir(from)?)?.into_iter();
-            Ok(handles.push(DirectoryStream { names })?)
+            let names = files.list(gate, dir(from)?)?;
+            listed = names.len();
+            Ok(handles.push(DirectoryStream { count: listed, names: names.into_iter() })?)
         })?;
+        self.listed += listed;
         Ok(own(stream))
     }
 
@@ -436,6 +447,8 @@ impl types::HostDirectoryEntryStream for Session {
     }
 
     fn drop(&mut self, stream: Resource<DirectoryStream>) -> wasmtime::Result<()> {
+        let count = self.handles.get(&stream)?.count;
+        self.listed = self.listed.saturating_sub(count);
         self.drop_handle(Kind::DirectoryStream, &stream)
     }
 }

@@ -8,10 +8,14 @@ use wasmtime::ResourceLimiter;
 use super::session::Session;
 use crate::gate::Halt;
 
-/// Bytes of all memories of a guest together, and what was last granted.
+/// Most bytes of one memory: what is reserved for it and cannot move.
+const MEMORY_BYTES: u64 = 4 << 30;
+
+/// Bytes of all memories and elements of all tables of a guest together, and what was last granted.
 #[derive(Debug, Default)]
 pub struct Growths {
     memory: u64,
+    tables: u64,
     /// Whether the last growth was granted, so that a failure behind it is the host's.
     granted: bool,
 }
@@ -25,16 +29,20 @@ impl Session {
         };
         let total = match what {
             Growth::Memory => self.growths.memory.saturating_sub(current as u64).saturating_add(desired as u64),
-            Growth::Table => desired as u64,
+            Growth::Table => self.growths.tables.saturating_sub(current as u64).saturating_add(desired as u64),
         };
-        let declared = maximum.is_none_or(|maximum| desired <= maximum);
+        // What the module itself or the address space rules out is answered with -1, as everywhere; it is no limit of the run.
+        let declared = maximum.is_none_or(|maximum| desired <= maximum)
+            && (what == Growth::Table || desired as u64 <= MEMORY_BYTES);
         let call = MemoryGrow { what, current: current as u64, desired: desired as u64 };
         let allowed = self.gate.pass(call, |_, _| Ok(declared && total <= limit))?;
         if !allowed && declared {
             return Err(Halt::Limit { kind, limit });
         }
-        if allowed && what == Growth::Memory {
-            self.growths.memory = total;
+        match what {
+            Growth::Memory if allowed => self.growths.memory = total,
+            Growth::Table if allowed => self.growths.tables = total,
+            _ => {}
         }
         self.growths.granted = allowed;
         Ok(allowed)

@@ -15,6 +15,7 @@ const RANDOM_BYTES: u64 = 64 << 20;
 
 impl random::Host for Session {
     fn get_random_bytes(&mut self, len: u64) -> wasmtime::Result<Vec<u8>> {
+        refuse_too_many(len)?;
         let (entropy, blobs) = (&mut self.entropy, self.store.blobs());
         let data = self.gate.pass(RandomBytes { len }, |_, _| bytes(entropy, blobs, len))?;
         Ok(read(data, blobs)?)
@@ -28,6 +29,7 @@ impl random::Host for Session {
 
 impl insecure::Host for Session {
     fn get_insecure_random_bytes(&mut self, len: u64) -> wasmtime::Result<Vec<u8>> {
+        refuse_too_many(len)?;
         let (entropy, blobs) = (&mut self.entropy, self.store.blobs());
         let data = self.gate.pass(InsecureBytes { len }, |_, _| bytes(entropy, blobs, len))?;
         Ok(read(data, blobs)?)
@@ -63,10 +65,15 @@ fn draw(entropy: &mut Option<Box<dyn Entropy>>) -> Result<Draw, Halt> {
     Ok(Draw(u64::from_le_bytes(buffer)))
 }
 
-fn bytes(entropy: &mut Option<Box<dyn Entropy>>, blobs: &Blobs, len: u64) -> Result<Data, Halt> {
+/// A trap before the question: it depends on nothing that a log would have to hold.
+fn refuse_too_many(len: u64) -> Result<(), Halt> {
     if len > RANDOM_BYTES {
         return Err(Halt::Trap(format!("{len} random bytes asked for at once, at most {RANDOM_BYTES} are given")));
     }
+    Ok(())
+}
+
+fn bytes(entropy: &mut Option<Box<dyn Entropy>>, blobs: &Blobs, len: u64) -> Result<Data, Halt> {
     let mut buffer = vec![0; len as usize];
     fill(entropy, &mut buffer)?;
     if buffer.len() <= DATA_INLINE_BYTES {

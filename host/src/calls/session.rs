@@ -27,6 +27,8 @@ pub struct Session {
     pub store: Store,
     /// Its memories and tables.
     pub growths: Growths,
+    /// Names in all listings that are being read.
+    pub listed: usize,
     /// The seed that it was given, once it has asked.
     pub insecure_seed: Option<(Draw, Draw)>,
 }
@@ -67,7 +69,7 @@ impl Session {
     ) -> Self {
         let handles = Handles::new(gate.limits().open_handles);
         let growths = Growths::default();
-        Self { gate, files, handles, setup, console, entropy, store, growths, insecure_seed: None }
+        Self { gate, files, handles, setup, console, entropy, store, growths, listed: 0, insecure_seed: None }
     }
 }
 
@@ -87,6 +89,8 @@ pub struct Descriptor {
 pub struct DirectoryStream {
     /// What is left of it.
     pub names: std::vec::IntoIter<(String, NodeKind)>,
+    /// How many names it had.
+    pub count: usize,
 }
 
 /// A stream to read from.

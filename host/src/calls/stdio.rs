@@ -56,9 +56,13 @@ impl Session {
         self.gate.count_written(bytes.len() as u64)?;
         let console = &mut self.console;
         if console.echo && self.gate.replaying() {
-            drop(show(console, which, &bytes));
+            drop(show(console, which, &bytes, &mut || true));
         }
-        self.gate.pass(StdioWrite { which, bytes: bytes.into() }, |_, call| Ok(show(console, call.which, &call.bytes)))
+        self.gate.pass(StdioWrite { which, bytes: bytes.into() }, |gate, call| {
+            let shown = show(console, call.which, &call.bytes, &mut || gate.check_deadline().is_ok());
+            gate.check_deadline()?;
+            Ok(shown)
+        })
     }
 
     /// Nothing is held back, so that there is nothing to do but to say so.
@@ -79,13 +83,18 @@ fn take(stdin: &mut Option<Box<dyn Input>>, len: u64) -> Result<Data, StreamFaul
     }
 }
 
-fn show(console: &mut Console, which: Stdio, bytes: &[u8]) -> Result<(), StreamFault> {
+fn show(
+    console: &mut Console,
+    which: Stdio,
+    bytes: &[u8],
+    patience: &mut dyn FnMut() -> bool,
+) -> Result<(), StreamFault> {
     let stream = match which {
         Stdio::Stdout => &mut console.stdout,
         Stdio::Stderr | Stdio::Stdin => &mut console.stderr,
     };
     let Some(stream) = stream else { return Ok(()) };
-    stream.show(bytes).map_err(|error| match error.kind() {
+    stream.show(bytes, patience).map_err(|error| match error.kind() {
         std::io::ErrorKind::BrokenPipe => StreamFault::Closed,
         std::io::ErrorKind::StorageFull => StreamFault::Failed { code: FsCode::InsufficientSpace },
         _ => StreamFault::Failed { code: FsCode::Io },

@@ -14,6 +14,7 @@ use crate::world::process;
 
 /// Where the database is, and how long to wait for it.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Database")]
 pub struct DatabaseArgs {
     /// Directory of the database [env: REEL_DB] [default: .reel]
     #[arg(long, global = true, value_name = "DIR")]

@@ -70,7 +70,7 @@ Exit codes:
   66        no such run, event, space, version or path
   119       other transactions committed to the space first, five times
   120       the database is locked, damaged, of a newer format, or cannot be read or written
-  121       the guest cannot be run: not WebAssembly, imports that are missing, a directory that cannot be granted
+  121       the guest cannot be run: no WebAssembly, missing imports, no access to a directory
   122, 124  the run reached a limit, its deadline
   123       the guest trapped
   125       the host failed, or writes to a host directory are still in the outbox

@@ -114,7 +114,8 @@ impl Failure {
         for cause in &self.causes {
             page.push_str(&format!("  because {}\n", SafeLines(cause)));
         }
-        let full = page.contains(FULL).then_some("free some space; what was committed before is safe");
+        let full = (self.exit == Exit::DATABASE && page.contains(FULL))
+            .then_some("free some space; what was committed before is safe");
         if let Some(hint) = self.hint.as_deref().or(full) {
             page.push_str(&format!("{} {}\n", paint.hint("hint:"), SafeLines(hint)));
         }

@@ -30,6 +30,8 @@ impl FromStr for DirArg {
             None => (guest, false),
         };
         match (host, guest) {
+            // Not a directory called `HOST:`, which would be granted as `ro`.
+            _ if text.ends_with(":::ro") => Err(wrong("the guest's path is missing")),
             ("", _) => Err(wrong("the host directory is missing")),
             (_, "") => Err(wrong("the guest's path is missing")),
             _ if guest.contains('\0') => Err(wrong("the guest's path holds a zero byte")),

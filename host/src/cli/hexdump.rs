@@ -35,12 +35,12 @@ mod tests {
         let mut out = Vec::new();
         super::write(&mut out, &bytes, "  ").expect("written");
         let text = String::from_utf8(out).expect("text");
-        let expected = "\
-  00000000  30 31 32 33 34 35 36 37  38 39 61 62 63 64 65 66  |0123456789abcdef|
-  00000010  00 00 00 00 00 00 00 00  00 00 00 00 00 00 00 00  |................|
-  *
-  00000050  65 6e 64 1b                                       |end.|
-";
-        assert_eq!(text, expected);
+        let expected = [
+            "  00000000  30 31 32 33 34 35 36 37  38 39 61 62 63 64 65 66  |0123456789abcdef|",
+            "  00000010  00 00 00 00 00 00 00 00  00 00 00 00 00 00 00 00  |................|",
+            "  *",
+            "  00000050  65 6e 64 1b                                       |end.|",
+        ];
+        assert_eq!(text.lines().collect::<Vec<_>>(), expected);
     }
 }

@@ -125,9 +125,9 @@ struct AfterProgress {
 }
 
 impl Output for AfterProgress {
-    fn show(&mut self, bytes: &[u8]) -> io::Result<()> {
+    fn show(&mut self, bytes: &[u8], patience: &mut dyn FnMut() -> bool) -> io::Result<()> {
         self.progress.finish();
-        self.inner.show(bytes)
+        self.inner.show(bytes, patience)
     }
 
     fn is_terminal(&self) -> bool {

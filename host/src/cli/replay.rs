@@ -28,9 +28,8 @@ use crate::world::clock::HostClock;
 use crate::world::console::{HostError, HostOutput};
 
 /// Execute a run again from its log, touching nothing real, and compare everything
-///
-/// Exit code 0: the same; 10: it diverged, with a page that says where; 11: it cannot be replayed.
 #[derive(Debug, Clone, clap::Args)]
+#[command(after_help = "Exit code 0: the same; 10: it diverged, and a page says where; 11: it cannot be replayed.")]
 pub struct Args {
     /// The run, or `last`
     run: RunRef,

@@ -23,6 +23,11 @@ const TRIES: u32 = 5;
 
 /// Run a WebAssembly program as a transaction, and record all it does
 #[derive(Debug, Clone, clap::Args)]
+#[command(after_help = "\
+Examples:
+  reel run app.wasm
+  reel run app.wasm --dir ./data::/data --env LANG -- --verbose /data/in.csv
+  reel run ./my-package --space trial --deadline 30s --memory 256MiB")]
 pub struct Args {
     /// A .wasm file (a WASI 0.2 component, or a WASI preview 1 module), or the directory of a Cargo package to build and run
     #[arg(value_name = "APP.wasm|DIR")]
@@ -45,11 +50,11 @@ pub struct Args {
     /// Say nothing about the run on stderr
     #[arg(long, short)]
     quiet: bool,
-    #[command(flatten)]
-    limits: LimitArgs,
     /// Arguments of the program
     #[arg(last = true, value_name = "ARGS")]
     args: Vec<String>,
+    #[command(flatten)]
+    limits: LimitArgs,
 }
 
 /// Runs the program; the exit code is its own.

@@ -7,6 +7,9 @@ use wit_component::ComponentEncoder;
 /// Largest binary that is accepted; stops a compile bomb before it is parsed.
 pub const BINARY_MAX_BYTES: u64 = 256 << 20;
 
+/// Most imports of a core module; WASI preview 1 has 46 functions, and making a component takes the square of this.
+const IMPORTS: u32 = 1000;
+
 /// Why bytes are no guest.
 #[derive(Debug, Error)]
 pub enum ComponentError {
@@ -92,6 +95,12 @@ pub fn foreign_imports(bytes: &[u8]) -> Result<Vec<String>, ComponentError> {
         match payload.map_err(|e| ComponentError::Invalid(e.to_string()))? {
             Payload::Version { encoding: Encoding::Component, .. } => break,
             Payload::ImportSection(section) => {
+                if section.count() > IMPORTS {
+                    return Err(ComponentError::Invalid(format!(
+                        "{} imports, at most {IMPORTS} are taken",
+                        section.count()
+                    )));
+                }
                 for import in section.into_imports() {
                     let import = import.map_err(|e| ComponentError::Invalid(e.to_string()))?;
                     if import.module != "wasi_snapshot_preview1" {

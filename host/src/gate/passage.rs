@@ -19,6 +19,9 @@ const FILE_TIME_STEP_NANOS: u64 = 1_000_000;
 /// A frame is closed after this long, so that a reader of a running guest's log is not far behind.
 const FRAME_MAX_AGE_NANOS: u64 = 200_000_000;
 
+/// The first frame is closed sooner: from then on a run that is cut off has a record.
+const FIRST_FRAME_MAX_AGE_NANOS: u64 = 30_000_000;
+
 /// Where replies come from.
 pub enum Mode {
     /// From the world; events are recorded.
@@ -170,6 +173,16 @@ impl Gate {
         &self.settings.limits
     }
 
+    /// A limit, once a live run is over its time; for calls that keep the host busy by themselves.
+    pub fn check_deadline(&self) -> Result<(), Halt> {
+        let limit = self.settings.limits.deadline_millis;
+        let since = self.settings.clock.monotonic().saturating_sub(self.monotonic_start);
+        if limit > 0 && !self.replaying() && since / 1_000_000 >= limit {
+            return Err(Halt::Limit { kind: LimitKind::Deadline, limit });
+        }
+        Ok(())
+    }
+
     /// What was used so far.
     pub fn usage(&self) -> Usage {
         self.usage
@@ -202,7 +215,8 @@ impl Gate {
         let Mode::Live(recorder) = &mut self.mode else { return Ok(()) };
         let Some(opened) = recorder.opened() else { return Ok(()) };
         let now = self.settings.clock.wall();
-        if now.abs_diff(opened) < FRAME_MAX_AGE_NANOS { Ok(()) } else { recorder.flush(now) }
+        let age = if recorder.is_first() { FIRST_FRAME_MAX_AGE_NANOS } else { FRAME_MAX_AGE_NANOS };
+        if now.abs_diff(opened) < age { Ok(()) } else { recorder.flush(now) }
     }
 
     /// In a replay: whether all that is left of the log is an end at no particular instruction, or nothing.

@@ -33,12 +33,13 @@ pub struct Recorder {
     first: u64,
     count: u32,
     opened: u64,
+    closed: u64,
 }
 
 impl Recorder {
     /// A recorder whose first event will be `first`.
     pub fn new(first: Seq, sink: Box<dyn FrameSink>) -> Self {
-        Self { writer: Writer::new(), sink, first: first.0, count: 0, opened: 0 }
+        Self { writer: Writer::new(), sink, first: first.0, count: 0, opened: 0, closed: 0 }
     }
 
     /// Appends an event and says how many bytes it took. `now` is asked for at the first event of a frame and when one closes.
@@ -68,7 +69,13 @@ impl Recorder {
         let frame = RawFrame { first: Seq(self.first), count: self.count, times, bytes: self.writer.take() };
         self.first += u64::from(self.count);
         self.count = 0;
+        self.closed += 1;
         self.sink.frame(frame)
+    }
+
+    /// Whether no frame was closed yet.
+    pub fn is_first(&self) -> bool {
+        self.closed == 0
     }
 
     /// When the open frame was begun; nothing if it is empty.

@@ -84,10 +84,11 @@ pub async fn drive(
             }
         };
         tokio::select! {
+            // The interrupt first: it must be listened to before the guest can keep the thread busy.
             biased;
-            result = guest => result,
-            () = late => Err(Halt::Limit { kind: LimitKind::Deadline, limit: deadline_millis }.into()),
             () = bounds.interrupt => Err(Halt::Interrupted.into()),
+            () = late => Err(Halt::Limit { kind: LimitKind::Deadline, limit: deadline_millis }.into()),
+            result = guest => result,
         }
     };
     let stop = classify(result, stack);
@@ -144,7 +145,10 @@ fn stopped(halt: Halt, backtrace: Vec<String>) -> Stop {
 fn backtrace(error: &wasmtime::Error) -> Vec<String> {
     let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() else { return Vec::new() };
     let line = |frame: &wasmtime::FrameInfo| {
-        let name = frame.func_name().map_or_else(|| format!("function {}", frame.func_index()), str::to_owned);
+        let name = frame.func_name().map_or_else(
+            || format!("function {}", frame.func_index()),
+            |name| format!("{:#}", rustc_demangle::demangle(name)),
+        );
         match frame.module_offset() {
             Some(offset) => format!("{name} (+{offset:#x})"),
             None => name,

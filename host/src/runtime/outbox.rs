@@ -1,9 +1,10 @@
 //! The outbox: what leaves the machine once its commit is durable, and again after a crash, until it has arrived.
 
+use std::collections::BTreeSet;
 use std::io::{self, Read};
 use std::path::Path;
 
-use reel_abi::id::CommitNo;
+use reel_abi::id::{CommitNo, WallTime};
 use reel_abi::record::{Chunk, HostChange, OutboxEntry};
 use reel_store::Store;
 use thiserror::Error;
@@ -27,23 +28,59 @@ pub struct DeliveryError {
 
 /// Carries out the entries of a commit and says so in the log.
 pub fn deliver(store: &Store, commit: CommitNo, entries: &[OutboxEntry]) -> Result<(), DeliveryError> {
+    carry_out(store, commit, entries, None)
+}
+
+/// Carries out what an earlier process could not, in order; where a directory's entry fails, later ones of it wait. Gives what still cannot be.
+///
+/// What somebody has changed on the host since the commit is left alone: it is newer.
+pub fn deliver_rest(store: &Store) -> Result<Vec<DeliveryError>, reel_store::ReadError> {
+    let (mut failed, mut stuck) = (Vec::new(), BTreeSet::new());
+    for (commit, entries) in store.undelivered()? {
+        let hosts = entries.iter().map(|entry| entry.dir.host.clone());
+        let result = match hosts.clone().find(|host| stuck.contains(host)) {
+            Some(host) => {
+                Err(DeliveryError { commit, host, reason: "an earlier commit's writes to it wait too".into() })
+            }
+            None => carry_out(store, commit, &entries, store.commit(commit)?.map(|record| record.at)),
+        };
+        if let Err(error) = result {
+            stuck.extend(hosts);
+            failed.push(error);
+        }
+    }
+    Ok(failed)
+}
+
+/// Forgets the effects of a commit that have not arrived.
+pub fn abandon(store: &Store, commit: CommitNo) -> Result<(), reel_store::AppendError> {
+    store.delivered(commit)
+}
+
+fn carry_out(
+    store: &Store,
+    commit: CommitNo,
+    entries: &[OutboxEntry],
+    since: Option<WallTime>,
+) -> Result<(), DeliveryError> {
     for entry in entries {
         let failed = |reason: String| DeliveryError { commit, host: entry.dir.host.clone(), reason };
         let dir = GrantedDir::open(Path::new(&entry.dir.host)).map_err(|e| failed(e.to_string()))?;
         for change in &entry.changes {
+            let path = path(change);
+            let newer = |since: WallTime| dir.stat(path).is_ok_and(|node| node.modified.0 > since.0);
+            if since.is_some_and(newer) && !matches!(change, HostChange::Directory { .. }) {
+                tracing::warn!(path, %commit, "was changed on the host since the commit; left as it is");
+                continue;
+            }
             let mut content = Chunks::of(store, change);
-            dir.apply(change, &mut content).map_err(|e| failed(format!("{}: {e}", path(change))))?;
+            let shown: String = path.chars().take(200).collect();
+            dir.apply(change, &mut content).map_err(|e| failed(format!("{shown}: {e}")))?;
         }
         dir.sync().map_err(|e| failed(e.to_string()))?;
     }
     let failed = |reason: String| DeliveryError { commit, host: "the log".into(), reason };
     store.delivered(commit).map_err(|e| failed(e.to_string()))
-}
-
-/// Carries out what an earlier process could not. Gives what still cannot be.
-pub fn deliver_rest(store: &Store) -> Result<Vec<DeliveryError>, reel_store::ReadError> {
-    let rest = store.undelivered()?;
-    Ok(rest.into_iter().filter_map(|(commit, entries)| deliver(store, commit, &entries).err()).collect())
 }
 
 fn path(change: &HostChange) -> &str {

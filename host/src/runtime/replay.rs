@@ -117,6 +117,7 @@ pub async fn replay(
         Some(bytes) => ready(store, engines, Digest::of(bytes), bytes, on_compile)?,
         None => ready(store, engines, begin.component, &kept(store, begin.component, begin.content)?, on_compile)?,
     };
+    let other = request.with.as_ref().is_some_and(|bytes| Digest::of(bytes) != begin.component);
     let mode = Mode::Replay(Cursor::new(Box::new(LoggedFrames::new(store, run)?)));
     let options = GateOptions { until: request.until, keep_payload: request.keep_payload };
     let dirs = begin.dirs.iter().map(|_| None).collect();
@@ -129,10 +130,13 @@ pub async fn replay(
             session = driven;
             match stop {
                 Stop::Outcome(Outcome::HostFailure { message }) => return Err(ReplayError::Failed(message)),
-                Stop::Outcome(outcome) => match session.gate.finish(RunEnds { outcome: outcome.clone(), memory }) {
-                    Ok(()) => Stop::Outcome(outcome),
-                    Err(halt) => halted(halt)?,
-                },
+                // Another component has another memory, whatever it does; only what it asks and how it ends can be compared.
+                Stop::Outcome(outcome) => {
+                    match session.gate.finish(RunEnds { outcome: outcome.clone(), memory: memory.filter(|_| !other) }) {
+                        Ok(()) => Stop::Outcome(outcome),
+                        Err(halt) => halted(halt)?,
+                    }
+                }
                 stop => stop,
             }
         }
@@ -142,9 +146,7 @@ pub async fn replay(
         Stop::Outcome(_) => Verdict::Same,
         Stop::LogEnds(seq) => Verdict::SameToCut(seq),
         Stop::Until(seq) => Verdict::Reached(seq),
-        Stop::Diverged(mismatch) => {
-            Verdict::Diverged(Box::new(explain(store, begin, *mismatch, run, request.with.is_some())?))
-        }
+        Stop::Diverged(mismatch) => Verdict::Diverged(Box::new(explain(store, begin, *mismatch, run, other)?)),
     };
     let outcome = record.end.as_ref().map(|end| end.outcome.clone());
     Ok(ReplayReport { verdict, events, outcome, payload: session.gate.take_payload(), record })

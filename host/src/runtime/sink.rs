@@ -16,7 +16,7 @@ use crate::gate::recorder::{FrameSink, RawFrame};
 const UNDER_WAY: usize = 32;
 
 /// A frame that was open this long goes to the log at once, because somebody may be following.
-const FOLLOW_NANOS: u64 = 100_000_000;
+const FOLLOW_NANOS: u64 = 25_000_000;
 
 /// What a run still has to append with its end.
 pub struct Remainder {

@@ -90,8 +90,8 @@ impl HostLower {
         if !self.captured.contains_key(&node) {
             let Some(path) = self.paths.get(&node).cloned() else { return Err(FsCode::NoEntry.into()) };
             let call = HostCapture { grant: self.grant, path: path.clone() };
-            let captured = gate.pass(call, |_, _| match self.live()?.open(&path) {
-                Ok(mut file) => capture(&mut *file, blobs),
+            let captured = gate.pass(call, |gate, _| match self.live()?.open(&path) {
+                Ok(mut file) => capture(gate, &mut *file, blobs),
                 Err(code) => Ok(Err(code)),
             })??;
             let source = match captured {
@@ -281,7 +281,7 @@ impl Lower {
 }
 
 /// Reads a host file to its end and keeps it.
-fn capture(file: &mut dyn std::io::Read, blobs: &Blobs) -> Result<Result<Captured, FsCode>, Halt> {
+fn capture(gate: &Gate, file: &mut dyn std::io::Read, blobs: &Blobs) -> Result<Result<Captured, FsCode>, Halt> {
     let (mut blocks, mut len) = (Vec::new(), 0u64);
     loop {
         let mut block = Vec::with_capacity(BLOCK_BYTES);
@@ -290,6 +290,10 @@ fn capture(file: &mut dyn std::io::Read, blobs: &Blobs) -> Result<Result<Capture
         }
         let last = block.len() < BLOCK_BYTES;
         len += block.len() as u64;
+        gate.check_deadline()?;
+        if len > gate.limits().file_bytes {
+            return Ok(Err(FsCode::FileTooLarge));
+        }
         if last && blocks.is_empty() && block.len() <= CAPTURE_INLINE_BYTES {
             return Ok(Ok(Captured::Inline { bytes: block.into() }));
         }

@@ -41,13 +41,24 @@ pub struct Tree {
     pub read_only: bool,
     next: u64,
     end: u64,
+    /// Nodes and names learnt from below since clean ones were last forgotten.
+    learnt: usize,
 }
 
 impl Tree {
     /// The tree over `lower`; `first` is the first of the [`NODES_PER_RUN`] node numbers it may give to new nodes.
     pub fn new(lower: Lower, read_only: bool, first: u64) -> Self {
         let (nodes, names, blocks) = Default::default();
-        Self { lower, nodes, names, blocks, read_only, next: first, end: first.saturating_add(NODES_PER_RUN) }
+        Self {
+            lower,
+            nodes,
+            names,
+            blocks,
+            read_only,
+            next: first,
+            end: first.saturating_add(NODES_PER_RUN),
+            learnt: 0,
+        }
     }
 
     /// A number for a new node or content.
@@ -308,16 +319,18 @@ impl Tree {
         if matches!(self.lower, Lower::Host(_)) {
             return;
         }
-        if self.nodes.len() > CLEAN_NODES {
-            self.nodes.retain(|_, held| held.dirty);
+        // Counted, not measured: what is dirty stays, and looking through it at every step would cost its square.
+        self.learnt += 1;
+        if self.learnt <= CLEAN_NODES {
+            return;
         }
-        if self.names.values().map(|names| names.known.len()).sum::<usize>() > CLEAN_NODES * 4 {
-            self.names.retain(|_, names| {
-                names.complete = false;
-                names.known.retain(|name, _| names.dirty.contains_key(name));
-                !names.known.is_empty()
-            });
-        }
+        self.learnt = 0;
+        self.nodes.retain(|_, held| held.dirty);
+        self.names.retain(|_, names| {
+            names.complete = false;
+            names.known.retain(|name, _| names.dirty.contains_key(name));
+            !names.known.is_empty()
+        });
     }
 }
 

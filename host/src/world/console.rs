@@ -1,6 +1,9 @@
 //! The standard streams of this process.
 
 use std::io::{self, IsTerminal, Read, Write};
+use std::os::fd::AsFd;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use tokio::sync::mpsc;
 
@@ -110,15 +113,41 @@ impl Input for HostInput {
     }
 }
 
+/// A pipe that is ready takes this much without blocking (POSIX `PIPE_BUF`).
+const PIPE_BYTES: usize = 4096;
+
+/// How long to wait for a reader before patience is asked.
+const READER_WAIT: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
+
+/// Writes in pieces that do not block.
+fn write_patiently(
+    stream: &mut (impl Write + AsFd),
+    bytes: &[u8],
+    patience: &mut dyn FnMut() -> bool,
+) -> io::Result<()> {
+    for piece in bytes.chunks(PIPE_BYTES) {
+        loop {
+            let ready = poll(&mut [PollFd::new(stream, PollFlags::OUT)], Some(&READER_WAIT));
+            match ready {
+                Ok(0) | Err(rustix::io::Errno::INTR) if patience() => {}
+                Ok(0) | Err(rustix::io::Errno::INTR) => return Err(io::ErrorKind::TimedOut.into()),
+                Ok(_) => break,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        stream.write_all(piece)?;
+        stream.flush()?;
+    }
+    Ok(())
+}
+
 /// Standard output of this process.
 #[derive(Debug)]
 pub struct HostOutput;
 
 impl Output for HostOutput {
-    fn show(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let mut out = io::stdout().lock();
-        out.write_all(bytes)?;
-        out.flush()
+    fn show(&mut self, bytes: &[u8], patience: &mut dyn FnMut() -> bool) -> io::Result<()> {
+        write_patiently(&mut io::stdout().lock(), bytes, patience)
     }
 
     fn is_terminal(&self) -> bool {
@@ -131,10 +160,8 @@ impl Output for HostOutput {
 pub struct HostError;
 
 impl Output for HostError {
-    fn show(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let mut err = io::stderr().lock();
-        err.write_all(bytes)?;
-        err.flush()
+    fn show(&mut self, bytes: &[u8], patience: &mut dyn FnMut() -> bool) -> io::Result<()> {
+        write_patiently(&mut io::stderr().lock(), bytes, patience)
     }
 
     fn is_terminal(&self) -> bool {

@@ -1,6 +1,6 @@
 //! Host directories, by cap-std: no path given to it can leave the directory, whatever links lie in it or are put there meanwhile.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use cap_std::ambient_authority;
@@ -12,6 +12,9 @@ use crate::port::HostDir;
 
 /// A file that is being flushed, until it takes its name. One flush at a time uses it in each directory.
 const ASIDE: &str = ".reel-flush~";
+
+/// Bytes of a file copied at a time.
+const COPY_BYTES: usize = 64 << 10;
 
 /// Longest listing, in bytes of its names; it must fit an event.
 const LIST_BYTES: usize = 32 << 20;
@@ -133,7 +136,7 @@ impl HostDir for GrantedDir {
             },
             HostChange::Symlink { path, target } => {
                 self.remove(path)?;
-                self.dir.symlink(target, path)
+                self.dir.symlink_contents(target, path)
             }
             HostChange::Link { path, to } => {
                 self.remove(path)?;
@@ -148,8 +151,11 @@ impl HostDir for GrantedDir {
                 let mut options = OpenOptions::new();
                 options.write(true).create_new(true);
                 let mut file = self.dir.open_with(&aside, &options)?;
-                io::copy(content, &mut file)?;
-                file.flush()?;
+                if let Err(error) = copy_sparse(content, &mut file) {
+                    drop(file);
+                    self.remove(&aside)?;
+                    return Err(error);
+                }
                 let std = file.into_std();
                 if let Some(before) = permissions(self.dir.symlink_metadata(path)) {
                     std.set_permissions(before)?;
@@ -177,6 +183,23 @@ impl GrantedDir {
             Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
             other => other,
         }
+    }
+}
+
+/// Copies to the end, and leaves holes where there are only zeros.
+fn copy_sparse(content: &mut dyn Read, file: &mut cap_std::fs::File) -> io::Result<()> {
+    let (mut buffer, mut len) = (vec![0; COPY_BYTES], 0u64);
+    loop {
+        let count = content.read(&mut buffer)?;
+        if count == 0 {
+            return file.set_len(len);
+        }
+        let bytes = &buffer[..count];
+        match bytes.iter().all(|&byte| byte == 0) {
+            true => drop(file.seek(SeekFrom::Current(count as i64))?),
+            false => file.write_all(bytes)?,
+        }
+        len += count as u64;
     }
 }
 

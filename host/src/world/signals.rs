@@ -7,6 +7,9 @@ use tokio::select;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
+/// File size limit exceeded (Linux).
+const SIGXFSZ: i32 = 25;
+
 /// Ends at the first SIGINT or SIGTERM. Until it is first polled, signals have their usual effect; after the first one, the next ends the process
 /// at once with `code`, whatever it is busy with.
 pub async fn interrupt(code: i32) {
@@ -15,6 +18,8 @@ pub async fn interrupt(code: i32) {
         let (Ok(mut int), Ok(mut term)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) else {
             return pending().await;
         };
+        // A file size limit shall be an error of the write that meets it, not the end of the process.
+        let _limit = signal(SignalKind::from_raw(SIGXFSZ));
         let mut tell = Some(tell);
         loop {
             select! { _ = int.recv() => {}, _ = term.recv() => {} }

@@ -49,7 +49,7 @@ pub fn writes(name: &str, len: u32, then: &str) -> String {
           (import "wasi_snapshot_preview1" "proc_exit" (func $proc_exit (param i32)))
           (memory (export "memory") 16)
           (data (i32.const 64) "{name}")
-          (func (export "_start")
+          (func (export "_start") (local $left i64)
             (if (call $path_open (i32.const 3) (i32.const 0) (i32.const 64) (i32.const {name_len})
                   (i32.const 9) (i64.const 66) (i64.const 0) (i32.const 0) (i32.const 32))
               (then (call $proc_exit (i32.const 9))))

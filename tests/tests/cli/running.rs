@@ -1,6 +1,6 @@
 //! `reel run`, `reel replay`, `reel resume`.
 
-use reel_tests::reel::Desk;
+use reel_tests::reel::{Desk, Said, end};
 
 use crate::guests;
 
@@ -77,6 +77,28 @@ fn host_directories_get_what_was_committed_and_nothing_else() {
     for run in ["1", "2", "3"] {
         assert!(desk.reel(&["replay", run]).well().contains("same"));
     }
+}
+
+#[test]
+fn what_could_not_be_delivered_arrives_with_the_next_run() {
+    let desk = Desk::new();
+    let data = desk.path().join("data");
+    std::fs::create_dir(&data).expect("directory");
+    desk.guest("hello.wasm", &guests::hello());
+    desk.guest("slow.wasm", &guests::writes("a.txt", 3, "(call $fd_write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)) (drop) (local.set $left (i64.const 2000000000)) (loop $more (local.set $left (i64.sub (local.get $left) (i64.const 1))) (br_if $more (i64.ne (local.get $left) (i64.const 0))))"));
+    let mut child = desk.spawn(&mut desk.command(&["run", "slow.wasm", "--dir", "data::/"]));
+    std::io::Read::read_exact(child.stdout.as_mut().expect("piped"), &mut [0]).expect("it has written");
+    std::fs::rename(&data, desk.path().join("gone")).expect("renamed");
+    let said = end(child);
+    assert_eq!(said.code, Some(125), "{}", said.err);
+    assert!(said.err.starts_with("error: the writes of commit 1 to "), "{}", said.err);
+    let said = desk.reel(&["run", "hello.wasm"]);
+    assert_eq!((said.code, said.out.as_str()), (Some(0), "hello\n"));
+    assert!(said.err.starts_with("warning: the writes of commit 1 to "), "{}", said.err);
+    std::fs::rename(desk.path().join("gone"), &data).expect("renamed");
+    desk.reel(&["run", "hello.wasm"]).is(0, "hello\n", "");
+    assert_eq!(desk.bytes("data/a.txt"), b"xxx");
+    desk.reel(&["run", "hello.wasm"]).is(0, "hello\n", "");
 }
 
 #[test]
@@ -212,4 +234,31 @@ fn a_cargo_package_is_built_and_run() {
     desk.file("app/src/main.rs", "fn main() { oops }");
     let said = desk.reel(&["run", "app", "-q", "--bin", "app"]).fails(121);
     assert!(said.contains("cannot find value `oops`") && said.contains("error: `cargo build` failed in app"), "{said}");
+}
+
+#[test]
+fn without_a_toolchain_nothing_is_built() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let desk = Desk::new();
+    desk.file("app/Cargo.toml", "[package]\nname = \"app\"\nversion = \"0.1.0\"\nedition = \"2024\"\n[workspace]\n");
+    let run = |path: &str| -> Said {
+        let mut command = desk.command(&["run", "app"]);
+        command.env("PATH", path).env_remove("CARGO").output().expect("reel starts").into()
+    };
+    let said = run("/nowhere").fails(121);
+    assert!(said.starts_with("error: cannot build app: there is no `cargo` here\nhint: install Rust"), "{said}");
+    // A toolchain without the target.
+    for (name, script) in
+        [("cargo", "#!/bin/sh\necho no core >&2\nexit 101\n"), ("rustc", "#!/bin/sh\necho /nowhere\n")]
+    {
+        let path = desk.file(&format!("bin/{name}"), script);
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).expect("mode");
+    }
+    let bin = desk.path().join("bin");
+    let said = run(&format!("{}:/bin:/usr/bin", bin.display())).fails(121);
+    assert_eq!(
+        said,
+        "no core\nerror: `cargo build` failed in app\nhint: the target is not installed: rustup target add wasm32-wasip2\n"
+    );
 }

@@ -22,9 +22,8 @@ use crate::world::hostdir::GrantedDir;
 const NAMED: usize = 20;
 
 /// Put the files of a directory of the host into a space, as a run of its own
-///
-/// Files that are there already are replaced, others stay.
 #[derive(Debug, Clone, clap::Args)]
+#[command(after_help = "Files that are there already are replaced, others stay.")]
 pub struct Args {
     /// The directory to take them from
     #[arg(value_name = "HOSTDIR")]
