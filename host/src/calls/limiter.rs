@@ -32,11 +32,12 @@ impl Session {
             Growth::Table => self.growths.tables.saturating_sub(current as u64).saturating_add(desired as u64),
         };
         // What the module itself or the address space rules out is answered with -1, as everywhere; it is no limit of the run.
-        let declared = maximum.is_none_or(|maximum| desired <= maximum)
-            && (what == Growth::Table || desired as u64 <= MEMORY_BYTES);
+        let declared = maximum.is_none_or(|maximum| desired <= maximum);
+        let fits = what == Growth::Table || desired as u64 <= MEMORY_BYTES;
+        let over = declared && total > limit;
         let call = MemoryGrow { what, current: current as u64, desired: desired as u64 };
-        let allowed = self.gate.pass(call, |_, _| Ok(declared && total <= limit))?;
-        if !allowed && declared {
+        let allowed = self.gate.pass(call, |_, _| Ok(declared && fits && !over))?;
+        if over && !allowed {
             return Err(Halt::Limit { kind, limit });
         }
         match what {

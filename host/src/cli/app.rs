@@ -9,6 +9,7 @@ use clap::{Parser, Subcommand};
 use reel_store::Store;
 
 use super::database::{DatabaseArgs, Opened, Running};
+use super::escape::Safe;
 use super::exit::{self, Exit};
 use super::failure::Failure;
 use super::io::{Io, with_streams};
@@ -45,7 +46,7 @@ pub fn main() -> ExitCode {
     panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(|at| format!(" ({}:{})", at.file(), at.line())).unwrap_or_default();
         let what = panic.payload_as_str().unwrap_or("no words");
-        let text = format!("error: this is a defect of reel, please report it: {what}{place}\n");
+        let text = format!("error: this is a defect of reel, please report it: {}{place}\n", Safe(what));
         drop(std::io::stderr().write_all(text.as_bytes()));
     }));
     // Dropping the database, too, may panic: all of it is inside.

@@ -110,9 +110,9 @@ fn open_one(grant: &DirGrant) -> Result<Box<dyn HostDir>, Failure> {
     let path = Path::new(&grant.host);
     let dir = GrantedDir::open(path);
     let dir = dir.map_err(|e| Failure::file(Exit::UNFIT, "grant the directory", path, &e))?;
-    dir.list("").map_err(|code| {
-        Failure::new(Exit::UNFIT, format!("cannot grant the directory {}: it cannot be read ({code})", grant.host))
-    })?;
+    if !disk::is_readable(path) {
+        return Err(Failure::new(Exit::UNFIT, format!("cannot grant the directory {}: it cannot be read", grant.host)));
+    }
     if !grant.read_only && !disk::is_writable(path) {
         let what = format!("cannot grant the directory {}: it cannot be written to", grant.host);
         return Err(Failure::new(Exit::UNFIT, what).hint("`:ro` behind it grants it for reading only"));

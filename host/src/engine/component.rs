@@ -8,7 +8,7 @@ use wit_component::ComponentEncoder;
 pub const BINARY_MAX_BYTES: u64 = 256 << 20;
 
 /// Most imports of a core module; WASI preview 1 has 46 functions, and making a component takes the square of this.
-const IMPORTS: u32 = 1000;
+const IMPORTS: u32 = 5000;
 
 /// Why bytes are no guest.
 #[derive(Debug, Error)]

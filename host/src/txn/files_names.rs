@@ -90,10 +90,11 @@ impl Files {
         if kind == NodeKind::File {
             self.trees[base.tree].pin(gate, &self.store, node)?;
         }
+        self.rename_in_place(gate, &new, Some(Entry { node, kind }), now)?;
         let file = self.trees[base.tree].node_mut(gate, node)?;
         file.links += 1;
         file.changed = now;
-        self.rename_in_place(gate, &new, Some(Entry { node, kind }), now)
+        Ok(())
     }
 
     /// Removes a file or link.
@@ -175,8 +176,8 @@ impl Files {
         let now = gate.file_time()?;
         // On the host the old path will be gone at the flush: all that moves is captured now.
         self.pin_subtree(gate, base.tree, &entry)?;
-        self.rename_in_place(gate, &old, None, now)?;
         self.rename_in_place(gate, &new, Some(entry.clone()), now)?;
+        self.rename_in_place(gate, &old, None, now)?;
         if let Some(replaced) = new.entry {
             self.drop_link(gate, Place { tree: base.tree, node: replaced.node }, now)?;
         }
@@ -211,6 +212,9 @@ impl Files {
         now: WallReading,
     ) -> FileResult<()> {
         let tree = &mut self.trees[named.dir.tree];
+        if let Some(entry) = &entry {
+            tree.check_path(named.dir.node, &named.name, entry)?;
+        }
         let dir = tree.node_mut(gate, named.dir.node)?;
         (dir.modified, dir.changed) = (now, now);
         tree.set_name(named.dir.node, &named.name, entry);

@@ -80,8 +80,10 @@ impl Files {
             return Err(FsCode::NoEntry.into());
         }
         (parent.modified, parent.changed) = (now, now);
+        tree.check_path(dir.node, name, &Entry { node: 0, kind: NodeKind::File })?;
         let parent = if kind == NodeKind::Directory { dir.node } else { 0 };
         let node = tree.add(Node { parent, ..Node::new(kind, now) })?;
+        tree.check_path(dir.node, name, &Entry { node, kind })?;
         tree.set_name(dir.node, name, Some(Entry { node, kind }));
         if kind == NodeKind::Directory {
             tree.names.entry(node).or_default().complete = true;

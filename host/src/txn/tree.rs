@@ -15,6 +15,9 @@ use crate::gate::{Gate, Halt};
 /// Clean nodes and names kept in memory before they are forgotten (of a space; what was seen of a host directory is kept).
 const CLEAN_NODES: usize = 65_536;
 
+/// Longest path below a granted directory, in bytes; a little less than Linux takes.
+const HOST_PATH_BYTES: usize = 4000;
+
 /// A node in the overlay.
 pub(super) struct Held {
     pub node: Node,
@@ -41,6 +44,8 @@ pub struct Tree {
     pub read_only: bool,
     next: u64,
     end: u64,
+    /// Bytes of the paths of directories that the run has made or moved.
+    path_lens: BTreeMap<u64, usize>,
     /// Nodes and names learnt from below since clean ones were last forgotten.
     learnt: usize,
 }
@@ -57,6 +62,7 @@ impl Tree {
             read_only,
             next: first,
             end: first.saturating_add(NODES_PER_RUN),
+            path_lens: BTreeMap::new(),
             learnt: 0,
         }
     }
@@ -116,6 +122,20 @@ impl Tree {
         });
         self.names.entry(dir).or_default().known.insert(name.to_owned(), entry.clone());
         Ok(entry)
+    }
+
+    /// Refuses a name under which a host could not reach the node: its path would be too long there.
+    pub fn check_path(&mut self, dir: u64, name: &str, entry: &Entry) -> FileResult<()> {
+        let Lower::Host(host) = &self.lower else { return Ok(()) };
+        let above = self.path_lens.get(&dir).copied().or_else(|| host.origin(dir).map(str::len)).unwrap_or(0);
+        let len = above + 1 + name.len();
+        if len > HOST_PATH_BYTES {
+            return Err(FsCode::NameTooLong.into());
+        }
+        if entry.kind == NodeKind::Directory {
+            self.path_lens.insert(entry.node, len);
+        }
+        Ok(())
     }
 
     /// Gives a name a meaning, or takes it away.

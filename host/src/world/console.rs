@@ -7,6 +7,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use tokio::sync::mpsc;
 
+use super::signals;
 use crate::port::{Input, Output, Waiting};
 
 /// Bytes fetched from standard input at a time.
@@ -129,7 +130,7 @@ fn write_patiently(
         loop {
             let ready = poll(&mut [PollFd::new(stream, PollFlags::OUT)], Some(&READER_WAIT));
             match ready {
-                Ok(0) | Err(rustix::io::Errno::INTR) if patience() => {}
+                Ok(0) | Err(rustix::io::Errno::INTR) if !signals::asked() && patience() => {}
                 Ok(0) | Err(rustix::io::Errno::INTR) => return Err(io::ErrorKind::TimedOut.into()),
                 Ok(_) => break,
                 Err(error) => return Err(error.into()),

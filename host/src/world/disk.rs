@@ -45,6 +45,11 @@ pub fn is_writable(dir: &Path) -> bool {
     rustix::fs::access(dir, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK).is_ok()
 }
 
+/// Whether this process may look at what is in a directory.
+pub fn is_readable(dir: &Path) -> bool {
+    rustix::fs::access(dir, rustix::fs::Access::READ_OK | rustix::fs::Access::EXEC_OK).is_ok()
+}
+
 /// Whether the path is a directory.
 pub fn is_dir(path: &Path) -> bool {
     path.is_dir()

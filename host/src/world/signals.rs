@@ -1,11 +1,20 @@
 //! Signals that ask this process to stop.
 
 use std::future::pending;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::runtime::Builder;
 use tokio::select;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
+
+/// Set by the first SIGINT or SIGTERM, for code that waits without an event loop.
+static ASKED: AtomicBool = AtomicBool::new(false);
+
+/// Whether the user has asked this process to stop.
+pub fn asked() -> bool {
+    ASKED.load(Ordering::Relaxed)
+}
 
 /// File size limit exceeded (Linux).
 const SIGXFSZ: i32 = 25;
@@ -23,6 +32,7 @@ pub async fn interrupt(code: i32) {
         let mut tell = Some(tell);
         loop {
             select! { _ = int.recv() => {}, _ = term.recv() => {} }
+            ASKED.store(true, Ordering::Relaxed);
             match tell.take() {
                 Some(tell) => drop(tell.send(())),
                 None => std::process::exit(code),

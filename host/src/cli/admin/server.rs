@@ -62,9 +62,8 @@ pub fn serve(store: &Store, running: Running) -> Option<Server> {
 impl Drop for Server {
     fn drop(&mut self) {
         self.shared.stopping.store(true, Ordering::Release);
-        // Wakes the thread that waits for connections.
-        drop(socket::connect(&self.path));
-        if let Some(thread) = self.thread.take() {
+        // Wakes the thread that waits for connections. If the socket is not there any more, nothing does, and it is not waited for.
+        if let (Ok(_), Some(thread)) = (socket::connect(&self.path), self.thread.take()) {
             drop(thread.join());
         }
         self.shared.wait(FAREWELL);
