@@ -1,7 +1,7 @@
 //! The guests of the tests: built from source by cargo, once a process.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 use std::sync::{Mutex, PoisonError};
 
 /// Targets that guests are built for.
@@ -31,15 +31,13 @@ pub fn guest(name: &str, target: Target) -> PathBuf {
 pub fn build(dir: &Path, name: &str, target: Target) -> PathBuf {
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
-    let mut command = Command::new(cargo);
-    // What the outer cargo has set up for its own build is not for this one.
-    command.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS").env_remove("CARGO_TARGET_DIR");
-    let output = command
-        .args(["build", "--release", "--quiet", "--locked", "--target", target.triple()])
-        .current_dir(dir)
-        .output();
-    let output = output.expect("cargo runs");
+    let mut output = cargo(dir, target);
+    if String::from_utf8_lossy(&output.stderr).contains("target may not be installed") {
+        // The toolchain file names the target, but not every rustup installs by itself what a file names.
+        let added = Command::new("rustup").args(["target", "add", target.triple()]).current_dir(dir).status();
+        assert!(added.expect("rustup runs").success(), "adding the target {}", target.triple());
+        output = cargo(dir, target);
+    }
     assert!(
         output.status.success(),
         "building {name} for {}: {}",
@@ -47,4 +45,13 @@ pub fn build(dir: &Path, name: &str, target: Target) -> PathBuf {
         String::from_utf8_lossy(&output.stderr)
     );
     dir.join("target").join(target.triple()).join("release").join(format!("{name}.wasm"))
+}
+
+fn cargo(dir: &Path, target: Target) -> Output {
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
+    let mut command = Command::new(cargo);
+    // What the outer cargo has set up for its own build is not for this one.
+    command.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS").env_remove("CARGO_TARGET_DIR");
+    command.args(["build", "--release", "--quiet", "--locked", "--target", target.triple()]).current_dir(dir);
+    command.output().expect("cargo runs")
 }

@@ -18,7 +18,8 @@ pub fn reel() -> PathBuf {
         let profile = this.parent().and_then(Path::parent).expect("tests lie in a directory of the profile").to_owned();
         let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
         let mut command = Command::new(cargo);
-        command.args(["build", "--quiet", "--package", "reel-host", "--bin", "reel"]);
+        // The whole workspace, so that features are those of the tests and nothing is compiled twice.
+        command.args(["build", "--quiet", "--workspace", "--bin", "reel"]);
         command.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."));
         if profile.file_name() != Some(OsStr::new("debug")) {
             command.arg("--release");

@@ -456,7 +456,9 @@ fn traps() -> (tempfile::TempDir, tempfile::TempDir) {
 }
 
 /// All that `stat` says of everything in a directory, and the bytes.
-fn facts(dir: &Path) -> Vec<(PathBuf, u64, u32, u64, i64, i64, Option<Vec<u8>>)> {
+type Facts = (PathBuf, u64, u32, u64, i64, i64, Option<Vec<u8>>);
+
+fn facts(dir: &Path) -> Vec<Facts> {
     let mut found = Vec::new();
     for entry in fs::read_dir(dir).expect("list") {
         let path = entry.expect("entry").path();
@@ -534,7 +536,7 @@ fn an_unreadable_file_is_an_error_for_the_guest_and_no_more() {
     let dir = tempfile::tempdir().expect("directory");
     let path = dir.path().join("locked");
     fs::write(&path, "locked").expect("write");
-    fs::set_permissions(&path, fs::Permissions::from_mode(0)).expect("permissions");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o0)).expect("permissions");
     if fs::read(&path).is_ok() {
         println!("skipped: this user may read everything");
         return;
