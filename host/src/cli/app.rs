@@ -13,7 +13,7 @@ use super::escape::Safe;
 use super::exit::{self, Exit};
 use super::failure::Failure;
 use super::io::{Io, with_streams};
-use super::{admin, completions, fs, inspect, log, replay, resume, run, runs, show, spaces, verify};
+use super::{admin, completions, fs, inspect, log, outbox, replay, resume, run, runs, show, spaces, verify};
 use crate::world::process;
 
 /// Runs WebAssembly programs as transactions, records all they do, and replays it exactly
@@ -36,6 +36,7 @@ enum Command {
     Resume(resume::Args),
     Fs(fs::Args),
     Spaces(spaces::Args),
+    Outbox(outbox::Args),
     Verify(verify::Args),
     Inspect(inspect::Args),
     Completions(completions::Args),
@@ -109,7 +110,7 @@ impl Cli {
             Command::Runs(_) | Command::Log(_) | Command::Show(_) | Command::Spaces(_) => true,
             Command::Fs(args) => args.only_reads(),
             Command::Run(_) | Command::Replay(_) | Command::Resume(_) | Command::Verify(_) => false,
-            Command::Inspect(_) | Command::Completions(_) => false,
+            Command::Inspect(_) | Command::Completions(_) | Command::Outbox(_) => false,
         }
     }
 
@@ -127,7 +128,7 @@ impl Cli {
             Command::Spaces(args) => Some(spaces::execute(args, database, io)),
             Command::Fs(args) => args.read(database, io),
             Command::Run(_) | Command::Replay(_) | Command::Resume(_) | Command::Verify(_) => None,
-            Command::Inspect(_) | Command::Completions(_) => None,
+            Command::Inspect(_) | Command::Completions(_) | Command::Outbox(_) => None,
         }
     }
 
@@ -137,6 +138,7 @@ impl Cli {
             Command::Replay(args) => replay::execute(args, &self.database, io),
             Command::Resume(args) => resume::execute(args, &self.database, io),
             Command::Verify(args) => verify::execute(args, &self.database, io),
+            Command::Outbox(args) => outbox::execute(args, &self.database, io),
             Command::Inspect(args) => inspect::execute(args, io),
             Command::Completions(args) => completions::execute(args, io),
             Command::Fs(args) if !args.only_reads() => args.execute(&self.database, io),

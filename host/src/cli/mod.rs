@@ -26,6 +26,7 @@ mod limits;
 mod live;
 mod log;
 mod marks;
+mod outbox;
 mod program;
 mod progress;
 mod replay;

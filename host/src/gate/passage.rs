@@ -1,7 +1,9 @@
 //! See [`crate::gate`].
 
 use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use reel_abi::id::Seq;
 use reel_abi::limits::{LimitKind, Limits};
@@ -114,8 +116,16 @@ impl Gate {
         if let Some(reply) = self.ask(&call)? {
             return Ok(reply);
         }
-        self.flush_if_old()?;
-        let reply = live.await?;
+        let mut live = pin!(live);
+        let reply = tokio::select! {
+            biased;
+            reply = &mut live => reply?,
+            () = tokio::time::sleep(Duration::from_nanos(FIRST_FRAME_MAX_AGE_NANOS)) => {
+                // It will take a while: what was done before it shall be in the log by then.
+                self.flush()?;
+                live.await?
+            }
+        };
         self.settle(&call, &reply)?;
         Ok(reply)
     }
@@ -204,6 +214,11 @@ impl Gate {
         let limits = std::mem::take(&mut self.settings.limits);
         self.settings.limits = Limits { logged_bytes: u64::MAX, ..limits };
         self.settle(&end, &())?;
+        self.flush()
+    }
+
+    /// Closes the open frame.
+    fn flush(&mut self) -> Result<(), Halt> {
         match &mut self.mode {
             Mode::Live(recorder) => recorder.flush(self.settings.clock.wall()),
             Mode::Replay(_) | Mode::Resume(..) => Ok(()),

@@ -122,7 +122,7 @@ fn classify(result: wasmtime::Result<Result<(), ()>>, stack: u64) -> Stop {
     };
     let message = match error.downcast_ref::<Trap>() {
         Some(Trap::StackOverflow) => return Stop::Outcome(Outcome::Limit { kind: LimitKind::Stack, limit: stack }),
-        Some(trap) => trap.to_string(),
+        Some(trap) => trap.to_string().trim_start_matches("wasm trap: ").to_owned(),
         None => error.root_cause().to_string(),
     };
     Stop::Outcome(Outcome::Trap { message, backtrace })

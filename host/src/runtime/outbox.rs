@@ -15,7 +15,7 @@ use crate::world::hostdir::GrantedDir;
 /// Why a commit's effects have not all arrived. They stay in the outbox.
 #[derive(Debug, Error)]
 #[error(
-    "the writes of commit {commit} to {host} are durable but could not be carried out: {reason}; the next `reel run` tries again"
+    "the writes of commit {commit} to {host} are durable but could not be carried out: {reason}; the next `reel run` tries again, `reel outbox` lists them"
 )]
 pub struct DeliveryError {
     /// The commit.

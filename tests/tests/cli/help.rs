@@ -2,7 +2,7 @@
 
 use reel_tests::reel::Desk;
 
-const COMMANDS: [&[&str]; 15] = [
+const COMMANDS: [&[&str]; 16] = [
     &["--help"],
     &["run", "--help"],
     &["runs", "--help"],
@@ -16,6 +16,7 @@ const COMMANDS: [&[&str]; 15] = [
     &["fs", "export", "--help"],
     &["fs", "import", "--help"],
     &["spaces", "--help"],
+    &["outbox", "--help"],
     &["verify", "--help"],
     &["inspect", "--help"],
 ];

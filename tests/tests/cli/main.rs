@@ -4,6 +4,7 @@ mod bad_input;
 mod guests;
 mod help;
 mod looking;
+mod outbox;
 mod pipes;
 mod running;
 mod sharing;

@@ -39,7 +39,7 @@ fn a_trap_is_told_with_its_frames_and_rolled_back() {
     assert_eq!(
         lines.next(),
         Some(
-            "run 1: trap: wasm trap: wasm `unreachable` instruction executed; rolled back. reel log 1 --db 'a b' | reel replay 1 --db 'a b'"
+            "run 1: trap: wasm `unreachable` instruction executed; rolled back. reel log 1 --db 'a b' | reel replay 1 --db 'a b'"
         )
     );
     assert!(lines.next().is_some_and(|line| line.starts_with("    in ")), "{}", said.err);
