@@ -91,6 +91,17 @@ impl LimitKind {
     }
 }
 
+impl LimitKind {
+    /// What the limit counts, to stand behind its value; empty where the name says it.
+    pub fn unit(&self) -> &'static str {
+        match self {
+            Self::Deadline => " ms",
+            Self::Memory | Self::LoggedBytes | Self::WrittenBytes | Self::Stack | Self::FileBytes => " bytes",
+            Self::Table | Self::HostCalls | Self::OpenHandles | Self::SpaceFiles => "",
+        }
+    }
+}
+
 impl std::fmt::Display for LimitKind {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.name())

@@ -103,7 +103,7 @@ impl fmt::Display for Outcome {
         match self {
             Self::Exit { code } => write!(f, "exit {code}"),
             Self::Trap { message, .. } => write!(f, "trap: {message}"),
-            Self::Limit { kind, limit } => write!(f, "limit {kind} ({limit}) reached"),
+            Self::Limit { kind, limit } => write!(f, "limit {kind} of {limit}{} reached", kind.unit()),
             Self::Interrupted => write!(f, "interrupted"),
             Self::HostFailure { message } => write!(f, "host failure: {message}"),
         }

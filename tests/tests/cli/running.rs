@@ -108,10 +108,10 @@ fn limits_end_a_run_and_name_themselves() {
     desk.guest("flood.wasm", &guests::floods(100));
     desk.guest("grow.wasm", &guests::grows(64));
     let said = desk.reel(&["run", "spin.wasm", "--deadline", "200ms"]);
-    said.is(124, "spinning\n", "run 1: limit deadline (200) reached; rolled back. reel log 1 | reel replay 1\n");
+    said.is(124, "spinning\n", "run 1: limit deadline of 200 ms reached; rolled back. reel log 1 | reel replay 1\n");
     let said = desk.reel(&["run", "flood.wasm", "--written-bytes", "100KiB"]);
     assert_eq!(said.code, Some(122), "{}", said.err);
-    assert!(said.err.starts_with("run 2: limit written-bytes (102400) reached; rolled back."), "{}", said.err);
+    assert!(said.err.starts_with("run 2: limit written-bytes of 102400 bytes reached; rolled back."), "{}", said.err);
     assert_eq!(desk.reel(&["run", "flood.wasm", "--host-calls", "20", "-q"]).code, Some(122));
     assert_eq!(desk.reel(&["run", "flood.wasm", "--logged-bytes", "70k", "-q"]).code, Some(122));
     desk.reel(&["run", "grow.wasm"]).is(0, "grown\n", "");
