@@ -1,6 +1,15 @@
 //! Generated scripts for the guest `chaos`.
 
 use proptest::prelude::{Just, Strategy, prop, prop_oneof};
+use proptest::test_runner::{Config, RngSeed};
+
+/// How many cases a law is tried on, and which: the same ones each time, unless `REEL_CASES` asks for more or `REEL_SEED` for others.
+pub fn cases(standard: u32) -> Config {
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    let cases = number("REEL_CASES").map_or(standard, |cases| cases as u32);
+    let rng_seed = RngSeed::Fixed(number("REEL_SEED").unwrap_or(1));
+    Config { cases, rng_seed, failure_persistence: None, ..Config::default() }
+}
 
 /// A few names, so that operations meet; among them such as try to get out.
 fn name() -> impl Strategy<Value = String> {

@@ -4,18 +4,12 @@ use std::fs;
 use std::path::Path;
 
 use proptest::prelude::*;
-use proptest::test_runner::{Config, TestRunner};
+use proptest::test_runner::TestRunner;
 use reel_abi::outcome::{Disposition, Outcome};
 use reel_host::runtime::Verdict;
 use reel_tests::guests::{Target, guest};
 use reel_tests::lab::{Lab, Trial};
-use reel_tests::script;
-
-/// Cases a law is tried on; `REEL_CASES` asks for more.
-fn cases(standard: u32) -> Config {
-    let cases = std::env::var("REEL_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(standard);
-    Config { cases, failure_persistence: None, ..Config::default() }
-}
+use reel_tests::script::{self, cases};
 
 fn chaos(target: Target) -> Vec<u8> {
     fs::read(guest("chaos", target)).expect("chaos")
@@ -101,7 +95,7 @@ fn files_are_as_on_a_real_file_system() {
         .expect("law");
 }
 
-/// The same for a host directory, and after the commit the directory holds what a native program would have left in it. A replay then works
+/// The same for a host directory (but for hard links that are there already, which a guest sees as separate files), and after the commit the directory holds what a native program would have left in it. A replay then works
 /// without the directory.
 #[test]
 fn host_directories_end_as_a_native_program_leaves_them() {
@@ -109,6 +103,12 @@ fn host_directories_end_as_a_native_program_leaves_them() {
     TestRunner::new(cases(40))
         .run(&(script::files(), prop::collection::vec(script::files(), 1..3)), |(first, scripts)| {
             let lab = Lab::new();
+            let no_links =
+                |script: Vec<String>| script.into_iter().filter(|line| !line.starts_with("link")).collect::<Vec<_>>();
+            let first = no_links(first);
+            let last = scripts.len() - 1;
+            let scripts =
+                scripts.into_iter().enumerate().map(|(at, script)| if at == last { script } else { no_links(script) });
             let (real, granted) = (tempfile::tempdir().expect("directory"), tempfile::tempdir().expect("directory"));
             for dir in [real.path(), granted.path()] {
                 reel_tests::chaos::execute(&first.join("\n"), dir, &mut Vec::new()).expect("native");

@@ -3,7 +3,7 @@
 use std::fs;
 
 use proptest::prelude::*;
-use proptest::test_runner::{Config, TestRunner};
+use proptest::test_runner::TestRunner;
 use reel_abi::event::decode;
 use reel_abi::id::Seq;
 use reel_abi::outcome::{Disposition, Outcome};
@@ -65,8 +65,7 @@ fn events(lab: &Lab, run: reel_abi::id::RunId) -> Vec<EventView> {
 #[test]
 fn a_run_that_was_cut_off_goes_on() {
     let chaos = fs::read(guest("chaos", Target::P2)).expect("chaos");
-    let runner = Config { cases: 30, failure_persistence: None, ..Config::default() };
-    TestRunner::new(runner)
+    TestRunner::new(script::cases(30))
         .run(&(script::everything(), 0.0f64..1.0, any::<u64>()), |(script, part, seed)| {
             let (first, second) = (Lab::new(), Lab::new());
             let trial = Trial { seed, ..Trial::args(&["/", &script.join("\n")]) };
