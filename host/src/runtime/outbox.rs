@@ -68,8 +68,7 @@ fn carry_out(
         let dir = GrantedDir::open(Path::new(&entry.dir.host)).map_err(|e| failed(e.to_string()))?;
         for change in &entry.changes {
             let path = path(change);
-            let newer = |since: WallTime| dir.stat(path).is_ok_and(|node| node.modified.0 > since.0);
-            if since.is_some_and(newer) && !matches!(change, HostChange::Directory { .. }) {
+            if since.is_some_and(|since| dir.is_newer(path, since.0)) {
                 tracing::warn!(path, %commit, "was changed on the host since the commit; left as it is");
                 continue;
             }

@@ -171,6 +171,14 @@ impl HostDir for GrantedDir {
 }
 
 impl GrantedDir {
+    /// Whether somebody has given the path other content since then. Both times must say so: the one of content can be set to anything, the
+    /// one of metadata moves with permissions too. A directory's times move with what is in it, and say nothing.
+    pub fn is_newer(&self, path: &str, since: u64) -> bool {
+        let Ok(meta) = self.dir.symlink_metadata(here(path)) else { return false };
+        let (content, metadata) = (nanos(meta.mtime(), meta.mtime_nsec()), nanos(meta.ctime(), meta.ctime_nsec()));
+        !meta.is_dir() && content.0 > since && metadata.0 > since
+    }
+
     fn remove(&self, path: &str) -> io::Result<()> {
         let removed = match self.dir.symlink_metadata(path) {
             Ok(meta) if meta.is_dir() => self.dir.remove_dir(path),

@@ -38,3 +38,30 @@ fn what_has_not_arrived_is_listed_retried_and_dropped() {
         }
     }
 }
+
+/// A flush that was cut off half-way goes on where it stopped: what it has itself changed by then is not taken for somebody's later change.
+#[test]
+fn a_flush_that_was_cut_off_is_finished() {
+    let desk = Desk::new();
+    let (out, away) = (desk.path().join("out"), desk.path().join("away"));
+    let chaos = guest("chaos", Target::P2).display().to_string();
+    let grant = format!("{}::/out", out.display());
+    assert_eq!(desk.reel(&["run", &chaos, "--", "/", ""]).code, Some(0));
+    fs::create_dir_all(out.join("d")).expect("directory");
+    fs::write(out.join("d/a"), "old").expect("write");
+    fs::write(out.join("b"), "old").expect("write");
+    // A file from a machine whose clock is ahead.
+    let ahead = std::time::SystemTime::now() + Duration::from_secs(100_000);
+    fs::File::options().write(true).open(out.join("b")).expect("open").set_modified(ahead).expect("time");
+    let script = "unlink d/a\nrmdir d\nwrite b 5 1\nnap 700000";
+    let child = desk.spawn(&mut desk.command(&["run", &chaos, "-q", "--dir", &grant, "--", "/out", script]));
+    std::thread::sleep(Duration::from_millis(350));
+    fs::rename(&out, &away).expect("rename");
+    assert_eq!(end(child).code, Some(125));
+    // As if the host had died after the first removal.
+    fs::rename(&away, &out).expect("rename");
+    fs::remove_file(out.join("d/a")).expect("remove");
+    assert_eq!(desk.reel(&["outbox", "--retry", "--json"]).well(), "");
+    assert!(!out.join("d").exists());
+    assert_eq!(fs::read(out.join("b")).expect("b").len(), 5);
+}
