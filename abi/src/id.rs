@@ -150,6 +150,47 @@ impl Wire for SpaceName {
     }
 }
 
+/// The name of a version of a space: as a space name, and beginning with a letter, so that it can be taken for neither a version nor a time.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TagName(String);
+
+/// Why a text is no tag.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{0:?} is no tag: 1 to 64 letters, digits, '.', '_' or '-', beginning with a letter")]
+pub struct BadTagName(pub String);
+
+impl TagName {
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for TagName {
+    type Err = BadTagName;
+
+    fn from_str(text: &str) -> Result<Self, BadTagName> {
+        let named = SpaceName::from_str(text).is_ok() && text.starts_with(|c: char| c.is_ascii_alphabetic());
+        if named { Ok(Self(text.to_owned())) } else { Err(BadTagName(text.to_owned())) }
+    }
+}
+
+impl fmt::Display for TagName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Wire for TagName {
+    fn put(&self, w: &mut Writer) {
+        self.0.put(w);
+    }
+    fn take(r: &mut Reader<'_>) -> Result<Self, CodecError> {
+        let at = r.at();
+        String::take(r)?.parse().map_err(|_| CodecError::NotCanonical { what: "tag name", at })
+    }
+}
+
 /// An event of a run: `run@seq`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EventId {

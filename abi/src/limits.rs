@@ -21,7 +21,7 @@ wire_struct! {
         pub open_handles: u64,
         /// Bytes of the guest's stack; stops unbounded recursion.
         pub stack_bytes: u64,
-        /// Files and directories of one space; stops exhaustion by empty files.
+        /// Files, directories and keys of one space, each kind; stops exhaustion by empty ones.
         pub space_files: u64,
         /// Bytes of one file; stops a sparse-file bomb.
         pub file_bytes: u64,
@@ -29,6 +29,21 @@ wire_struct! {
 }
 
 const MIB: u64 = 1 << 20;
+
+/// Bytes of a key in a bucket; a key stands in events, indexes and read sets as it is.
+pub const KEY_BYTES: usize = 4096;
+
+/// Bytes of a value in a bucket.
+pub const VALUE_BYTES: usize = 64 << 20;
+
+/// Bytes of a bucket's name, whose length is one byte in the keys of its cells.
+pub const BUCKET_NAME_BYTES: usize = 255;
+
+/// Savepoints set at once in a transaction; stops exhaustion of host memory.
+pub const SAVEPOINTS: usize = 1024;
+
+/// Bytes that one transaction may hold in memory of small values and keys; a larger piece of work commits on its way.
+pub const TRANSACTION_BYTES: u64 = 512 * MIB;
 
 impl Default for Limits {
     fn default() -> Self {
@@ -70,6 +85,8 @@ crate::wire_enum! {
         9 => SpaceFiles,
         /// [`Limits::file_bytes`]
         10 => FileBytes,
+        /// [`TRANSACTION_BYTES`]
+        11 => Transaction,
     }
 }
 
@@ -87,6 +104,7 @@ impl LimitKind {
             Self::Stack => "stack",
             Self::SpaceFiles => "space-files",
             Self::FileBytes => "file-bytes",
+            Self::Transaction => "transaction-bytes",
         }
     }
 }
@@ -96,7 +114,9 @@ impl LimitKind {
     pub fn unit(&self) -> &'static str {
         match self {
             Self::Deadline => " ms",
-            Self::Memory | Self::LoggedBytes | Self::WrittenBytes | Self::Stack | Self::FileBytes => " bytes",
+            Self::Memory | Self::LoggedBytes | Self::WrittenBytes | Self::Stack | Self::FileBytes | Self::Transaction => {
+                " bytes"
+            }
             Self::Table | Self::HostCalls | Self::OpenHandles | Self::SpaceFiles => "",
         }
     }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::id::{CommitNo, Digest, SegmentId, SpaceName, Version, WallTime};
+use crate::id::{CommitNo, Digest, RunId, SegmentId, SpaceName, Version, WallTime};
 use crate::limits::{LimitKind, Limits};
 use crate::{wire_enum, wire_struct};
 
@@ -79,6 +79,11 @@ wire_enum! {
             /// Cause chain.
             message: String,
         },
+        /// The program asked for its transaction to be dropped.
+        6 => Aborted {
+            /// Why, in its words.
+            reason: String,
+        },
     }
 }
 
@@ -86,7 +91,7 @@ impl Outcome {
     /// Whether the outcome happened at an instruction that no event fixes (a deadline, an interrupt, a failing host).
     pub fn is_cut(&self) -> bool {
         match self {
-            Self::Exit { .. } | Self::Trap { .. } => false,
+            Self::Exit { .. } | Self::Trap { .. } | Self::Aborted { .. } => false,
             Self::Limit { kind, .. } => *kind == LimitKind::Deadline,
             Self::Interrupted | Self::HostFailure { .. } => true,
         }
@@ -106,6 +111,7 @@ impl fmt::Display for Outcome {
             Self::Limit { kind, limit } => write!(f, "limit {kind} of {limit}{} reached", kind.unit()),
             Self::Interrupted => write!(f, "interrupted"),
             Self::HostFailure { message } => write!(f, "host failure: {message}"),
+            Self::Aborted { reason } => write!(f, "aborted: {reason}"),
         }
     }
 }
@@ -122,6 +128,18 @@ wire_enum! {
         },
         /// Nothing of it is visible but its record.
         2 => Aborted,
+        /// What it committed on the way is visible, what followed its last commit is not.
+        3 => Partly {
+            /// Its last commit.
+            commit: CommitNo,
+            /// The version of the space that it made.
+            version: Version,
+        },
+        /// Another transaction changed what it had read; nothing of it is visible, and it was executed again.
+        4 => Lost {
+            /// The run that took its place; none if it was given up.
+            again: Option<RunId>,
+        },
     }
 }
 

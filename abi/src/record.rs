@@ -8,7 +8,7 @@
 //! One row is one batch of the committer: it is durable as a whole or not at all.
 
 use crate::bytes::Bytes;
-use crate::id::{CommitNo, Digest, Position, RunId, SegmentId, Seq, SpaceName, Version, WallTime};
+use crate::id::{CommitNo, Digest, Position, RunId, SegmentId, Seq, SpaceName, TagName, Version, WallTime};
 use crate::outcome::{DirGrant, RunBegin, RunEnd};
 use crate::{wire_enum, wire_struct};
 
@@ -49,6 +49,13 @@ wire_enum! {
         },
         /// Absent from this version on.
         3 => Tombstone,
+        /// Larger than a block: in the blobs, in pieces that an encoded [`crate::content::Content`] lists.
+        4 => Content {
+            /// Name of the blob that is the list.
+            digest: Digest,
+            /// Bytes of the whole value.
+            len: u64,
+        },
     }
 }
 
@@ -72,6 +79,10 @@ pub mod family {
     pub const NODE: u8 = 2;
     /// File content: node number and block number (8 bytes each, big endian) -> block.
     pub const BLOCK: u8 = 3;
+    /// Key-value buckets: length of the bucket's name (1 byte), name, key -> value. The empty key counts the keys of all buckets.
+    pub const KEY_VALUE: u8 = 4;
+    /// Times of directories, which change whenever a name in them does: node number (8 bytes, big endian) -> times.
+    pub const TIMES: u8 = 5;
 }
 
 wire_struct! {
@@ -208,7 +219,7 @@ wire_enum! {
             /// The commit.
             commit: CommitNo,
         },
-        /// A space was made. `parent` is set for a fork or rollback: what it shows until it is written.
+        /// A space was made by its first run.
         6 => SpaceOpened {
             /// Its name.
             space: SpaceName,
@@ -219,6 +230,84 @@ wire_enum! {
             /// Segment and version that lie under it.
             parent: Option<(SegmentId, Version)>,
         },
+        /// A space was forked from a version, or rolled back to one: its head is on a new segment that shows what lies under it until
+        /// it is written.
+        7 => Branched {
+            /// The space that stands there now.
+            space: SpaceName,
+            /// The new segment.
+            segment: SegmentId,
+            /// Version of the space at that moment: 0 for a new name, else one more than it had.
+            version: Version,
+            /// The space whose version lies under it; the same name for a rollback.
+            source: SpaceName,
+            /// Segment and version that lie under it.
+            parent: (SegmentId, Version),
+            /// Wall-clock time.
+            at: WallTime,
+        },
+        /// A name of a space was given up. What was forked from it stays; made again, it goes on counting its versions.
+        8 => SpaceRemoved {
+            /// The name.
+            space: SpaceName,
+            /// Wall-clock time.
+            at: WallTime,
+        },
+        /// A version got a name, or a name another version.
+        9 => TagSet {
+            /// The name.
+            tag: TagName,
+            /// The space.
+            space: SpaceName,
+            /// The segment that holds the version.
+            segment: SegmentId,
+            /// The version.
+            version: Version,
+            /// Wall-clock time.
+            at: WallTime,
+        },
+        /// A tag was given up.
+        10 => TagRemoved {
+            /// The name.
+            tag: TagName,
+            /// Wall-clock time.
+            at: WallTime,
+        },
+        /// Retention removed history.
+        11 => Retained {
+            /// What was asked for and what went.
+            retention: Retention,
+        },
+    }
+}
+
+wire_struct! {
+    /// What a retention removed: from here on, views and replays that need it are refused, and say why.
+    pub struct Retention {
+        /// Wall-clock time.
+        pub at: WallTime,
+        /// The policy, in the words of the command line.
+        pub policy: String,
+        /// Of each segment: versions below the border are gone, except for those that are kept (sorted).
+        pub segments: Vec<Cut>,
+        /// The runs whose events are gone are those below this number.
+        pub runs_before: RunId,
+        /// Rows up to this one are gone.
+        pub rows_through: Position,
+        /// Digest of the state that stands for these rows: the file `log/NNNNNNNN.base`, NNNNNNNN being the row.
+        pub base: Digest,
+    }
+}
+
+wire_struct! {
+    /// What a retention left of one segment.
+    pub struct Cut {
+        /// The segment.
+        pub segment: SegmentId,
+        /// Versions below this one are gone.
+        pub border: Version,
+        /// Versions below the border that can still be read: tags, and what forks lie on. Sorted.
+        pub kept: Vec<Version>,
     }
 }
 

@@ -11,6 +11,8 @@ pub enum Value {
     Bool(bool),
     /// A count, size or number.
     Number(u64),
+    /// A number that may be negative.
+    Signed(i64),
     /// A handle of the guest.
     Handle(u32),
     /// Text.
@@ -65,6 +67,12 @@ impl Describe for u32 {
 impl Describe for u64 {
     fn describe(&self) -> Value {
         Value::Number(*self)
+    }
+}
+
+impl Describe for i64 {
+    fn describe(&self) -> Value {
+        Value::Signed(*self)
     }
 }
 

@@ -11,8 +11,8 @@ use crate::bytes::Bytes;
 use crate::limits::LimitKind;
 use crate::outcome::Outcome;
 use crate::types::{
-    Advice, Captured, Data, DescriptorFlags, DirEntry, Draw, FsCode, Growth, Handle, HostNode, MonotonicReading, Nanos,
-    NewTime, NodeKind, OpenFlags, Payload, Resource, Stat, Stdio, StreamFault, WallReading,
+    Advice, Base, Captured, CasFault, Data, DescriptorFlags, DirEntry, Draw, FsCode, Growth, Handle, HostNode, KvFault, MonotonicReading, Nanos,
+    NewTime, NodeKind, OpenFlags, Payload, Resource, Stat, Stdio, StreamFault, TxnFault, WallReading,
 };
 use crate::value::{Describe, Value};
 use crate::wire::{CodecError, Reader, Wire, Writer};
@@ -281,6 +281,50 @@ vocabulary! {
     91 "host.list" Observe HostList { grant: u32, path: String } -> Result<Vec<DirEntry>, FsCode>;
     /// The content of a host file, whole, as it was at the first reading.
     92 "host.capture" Observe HostCapture { grant: u32, path: String } -> Result<Captured, FsCode>;
+
+    /// A bucket of the space.
+    110 "kv.open" Stage KvOpen { name: String } -> Result<Handle, KvFault>;
+    /// The value of a key.
+    111 "kv.get" Read KvGet { bucket: Handle, key: Bytes } -> Result<Option<Payload>, KvFault>;
+    /// Whether a key has a value.
+    112 "kv.exists" Read KvExists { bucket: Handle, key: Bytes } -> Result<bool, KvFault>;
+    /// Gives a key a value.
+    113 "kv.set" Stage KvSet { bucket: Handle, key: Bytes, value: Payload } -> Result<(), KvFault>;
+    /// Takes a key away.
+    114 "kv.delete" Stage KvDelete { bucket: Handle, key: Bytes } -> Result<(), KvFault>;
+    /// Adds to the decimal number under a key; the sum.
+    115 "kv.increment" Stage KvIncrement { bucket: Handle, key: Bytes, delta: i64 } -> Result<i64, KvFault>;
+    /// The next keys after one; the reply is an encoded list of byte strings.
+    116 "kv.list-keys" Read KvListKeys { bucket: Handle, after: Option<Bytes> } -> Result<Payload, KvFault>;
+    /// Keys and values in a range, now or at an earlier version; the reply is an encoded list of pairs of byte strings.
+    117 "kv.scan" Read KvScan { bucket: Handle, prefix: Bytes, from: Option<Bytes>, until: Option<Bytes>, limit: u32, at: Option<u64> } -> Result<Payload, KvFault>;
+    /// The value of a key at an earlier version.
+    118 "kv.get-at" Read KvGetAt { bucket: Handle, key: Bytes, at: u64 } -> Result<Option<Payload>, KvFault>;
+    /// The values of several keys; one digest for all of them.
+    119 "kv.get-many" Read KvGetMany { bucket: Handle, keys: Vec<Bytes> } -> Result<Payload, KvFault>;
+    /// Gives several keys values: all of them or, after a fault, none.
+    120 "kv.set-many" Stage KvSetMany { bucket: Handle, entries: Vec<(Bytes, Payload)> } -> Result<(), KvFault>;
+    /// Takes several keys away: all of them or, after a fault, none.
+    121 "kv.delete-many" Stage KvDeleteMany { bucket: Handle, keys: Vec<Bytes> } -> Result<(), KvFault>;
+    /// A handle for a compare-and-swap of the value that a key has now.
+    122 "kv.cas" Stage KvCas { bucket: Handle, key: Bytes } -> Result<Handle, KvFault>;
+    /// The value that the key had.
+    123 "kv.cas-current" Read KvCasCurrent { cas: Handle } -> Result<Option<Payload>, KvFault>;
+    /// Gives the key a value if it has not changed since.
+    124 "kv.swap" Stage KvSwap { cas: Handle, value: Payload } -> Result<(), CasFault>;
+
+    /// The transaction that follows a commit or conflict begins: what it reads.
+    130 "txn.begin" Observe TxnBegins {} -> Base;
+    /// Commits what was done so far; the run goes on with the next transaction.
+    131 "txn.commit" Observe TxnCommit {} -> Result<(), TxnFault>;
+    /// A place to go back to.
+    132 "txn.savepoint" Stage TxnSavepoint {} -> Result<Handle, TxnFault>;
+    /// Drops what was done since a savepoint, which stays.
+    133 "txn.rollback" Stage TxnRollback { savepoint: Handle } -> Result<(), TxnFault>;
+    /// Drops the transaction and ends the run.
+    134 "txn.abort" Stage TxnAbort { reason: String } -> ();
+    /// The version of the space that the transaction reads.
+    135 "txn.version" Read TxnVersion {} -> u64;
 
     /// A function of an interface that was not granted (sockets, HTTP) answered with its refusal.
     100 "net.refused" Read NetRefused { interface: String, function: String } -> ();

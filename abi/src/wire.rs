@@ -322,6 +322,15 @@ impl Wire for i32 {
     }
 }
 
+impl Wire for i64 {
+    fn put(&self, w: &mut Writer) {
+        w.zigzag(*self);
+    }
+    fn take(r: &mut Reader<'_>) -> Result<Self, CodecError> {
+        r.zigzag("i64")
+    }
+}
+
 impl Wire for () {
     fn put(&self, _: &mut Writer) {}
     fn take(_: &mut Reader<'_>) -> Result<Self, CodecError> {

@@ -90,6 +90,7 @@ impl Audit {
                 }
                 self.heads.insert(space.clone(), Head { segment: *segment, version: *version });
             }
+            _ => {}
         }
     }
 

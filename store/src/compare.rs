@@ -67,6 +67,11 @@ pub(crate) fn row(
                     }
                 }
             }
+            LogItem::Branched { .. }
+            | LogItem::SpaceRemoved { .. }
+            | LogItem::TagSet { .. }
+            | LogItem::TagRemoved { .. }
+            | LogItem::Retained { .. } => {}
             LogItem::SpaceOpened { space, segment, version, parent } => {
                 let opened = Segment { space: space.clone(), opened: *version, parent: *parent };
                 let opening = state.opening(space, *version)?;

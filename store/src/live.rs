@@ -47,11 +47,11 @@ impl Live {
             match item {
                 LogItem::Begun { run, .. } => self.newest.run = self.newest.run.max(run.0),
                 LogItem::Commit { record } => self.newest.commit = self.newest.commit.max(record.number.0),
-                LogItem::SpaceOpened { space, segment, .. } => {
+                LogItem::SpaceOpened { space, segment, .. } | LogItem::Branched { space, segment, .. } => {
                     self.newest.segment = self.newest.segment.max(segment.0);
                     self.reserved.remove(space);
                 }
-                LogItem::Frame { .. } | LogItem::Ended { .. } | LogItem::Delivered { .. } => {}
+                _ => {}
             }
         }
         self.end = end;

@@ -91,6 +91,12 @@ impl Slice {
                 self.openings.insert((space.clone(), version), segment);
                 self.segments.insert(segment, Segment { space, opened: version, parent });
             }
+            LogItem::Branched { space, segment, version, parent, .. } => {
+                self.heads.insert(space.clone(), Head { segment, version });
+                self.openings.insert((space.clone(), version), segment);
+                self.segments.insert(segment, Segment { space, opened: version, parent: Some(parent) });
+            }
+            LogItem::SpaceRemoved { .. } | LogItem::TagSet { .. } | LogItem::TagRemoved { .. } | LogItem::Retained { .. } => {}
         }
     }
 
