@@ -7,7 +7,7 @@ use std::time::Instant;
 use redb::{Database, ReadableTable, TableDefinition};
 use reel_abi::id::{RunId, Seq, SpaceName, WallTime};
 use reel_abi::limits::Limits;
-use reel_abi::outcome::{Outcome, RunBegin};
+use reel_abi::outcome::{Disposition, Outcome, RunBegin};
 use reel_abi::record::{Cell, CellValue, Frame};
 use reel_store::{Ending, Head, Proposal, Store, Submission};
 
@@ -54,7 +54,9 @@ fn submission(store: &Store, space: &SpaceName, head: Head, bytes: usize) -> Sub
     };
     let mut cells = vec![cell(1), cell(2)];
     cells.sort_by(|a, b| a.key.cmp(&b.key));
-    let commit = Proposal { space: space.clone(), base: head, cells, outbox: vec![] };
+    let reads = reel_store::ReadSet::default();
+    let at = WallTime(3);
+    let commit = Proposal { at, space: space.clone(), base: head, reads, cells, counters: vec![], outbox: vec![] };
     let ending = Ending {
         at: WallTime(3),
         outcome: Outcome::Exit { code: 0 },
@@ -62,9 +64,9 @@ fn submission(store: &Store, space: &SpaceName, head: Head, bytes: usize) -> Sub
         logged_bytes: 5,
         written_bytes: 0,
         memory: Some(1),
-        commit: Some(commit),
+        otherwise: Disposition::Aborted,
     };
-    Submission { run, begun: Some(begin), frames: vec![frame], ending: Some(ending) }
+    Submission { run, begun: Some(begin), frames: vec![frame], commit: Some(commit), ending: Some(ending) }
 }
 
 /// A process' life: open, one append, close.
@@ -109,7 +111,7 @@ fn appends(dir: &Path, threads: usize) {
                         next.run = store.next_run();
                         next.frames[0].run = next.run;
                     }
-                    let proposal = next.ending.as_mut().and_then(|ending| ending.commit.as_mut()).unwrap();
+                    let proposal = next.commit.as_mut().unwrap();
                     proposal.base = head;
                     for (at, cell) in proposal.cells.iter_mut().enumerate() {
                         let scattered = (next.run.0.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 1) | ((at as u64) << 63);
@@ -260,16 +262,16 @@ fn fill(dir: &Path, mib: usize) {
     let space: SpaceName = "fill".parse().unwrap();
     let head = store.head_or_new(&space).unwrap();
     let mut first = submission(&store, &space, head, 300);
-    first.ending = None;
+    (first.commit, first.ending) = (None, None);
     first.frames.clear();
     let run = first.run;
     store.append(first).unwrap();
     for n in 0..(mib as u64) * 16 {
         let raw = noise(&mut seed, 60 << 10);
         let frame = Frame::pack(run, Seq(n), 1, (WallTime(1), WallTime(2)), &raw).unwrap();
-        store.append_soon(Submission { run, begun: None, frames: vec![frame], ending: None }).unwrap();
+        store.append_soon(Submission { run, begun: None, frames: vec![frame], commit: None, ending: None }).unwrap();
     }
-    store.append(Submission { run: RunId(run.0), begun: None, frames: vec![], ending: None }).unwrap();
+    store.append(Submission { run: RunId(run.0), begun: None, frames: vec![], commit: None, ending: None }).unwrap();
     println!("filled; exiting without closing");
     std::process::exit(9);
 }

@@ -89,7 +89,7 @@ pub enum ReadError {
 #[derive(Debug, Clone, Error)]
 pub enum AppendError {
     /// Another transaction committed to the space first.
-    #[error("space {space} moved on from version {} while the transaction was open", .base.version)]
+    #[error("space {space} moved on from version {} while the transaction was open: {what}", .base.version)]
     Conflict {
         /// The space.
         space: SpaceName,
@@ -97,6 +97,8 @@ pub enum AppendError {
         base: Head,
         /// What is there now.
         head: Option<Head>,
+        /// Which read was overtaken, and by what.
+        what: String,
     },
     /// The submission breaks a rule of the log.
     #[error("not a valid submission: {0}")]

@@ -117,6 +117,22 @@ impl Snapshot<'_> {
         Ok(found)
     }
 
+    /// The commits that made the versions `[from, through]` of a space.
+    pub(crate) fn made(
+        &self,
+        space: &SpaceName,
+        from: Version,
+        through: Version,
+    ) -> Result<Vec<(Version, CommitNo)>, Trouble> {
+        let Some(versions) = table(self.0, VERSIONS)? else { return Ok(Vec::new()) };
+        let mut found = Vec::new();
+        for entry in ascending(versions.range((space.as_str(), from.0)..=(space.as_str(), through.0))?) {
+            let (key, value) = entry?;
+            found.push((Version(key.value().1), CommitNo(value.value().0)));
+        }
+        Ok(found)
+    }
+
     /// How a run began.
     pub(crate) fn begin(&self, run: RunId) -> Result<Option<RunBegin>, Trouble> {
         let Some(begins) = table(self.0, BEGINS)? else { return Ok(None) };

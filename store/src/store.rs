@@ -142,7 +142,7 @@ impl Store {
 
     /// Appends a piece of a run's record and waits until it is durable, with all blobs put before.
     pub fn append(&self, submission: Submission) -> Result<Receipt, AppendError> {
-        submission.check()?;
+        let submission = submission.prepared()?;
         let bytes = submission.bytes();
         match self.ask(Work::Submit(Box::new(submission)), bytes)? {
             Answer::Receipt(receipt) => Ok(receipt),
@@ -153,9 +153,9 @@ impl Store {
     /// Appends a run's begin or frames without waiting: durable with the next batch, within about 100 ms. The order of one
     /// caller's submissions is kept.
     pub fn append_soon(&self, submission: Submission) -> Result<(), AppendError> {
-        submission.check()?;
-        if submission.ending.is_some() {
-            return Err(AppendError::Invalid("an ending has to be waited for"));
+        let submission = submission.prepared()?;
+        if submission.decides() {
+            return Err(AppendError::Invalid("a commit and an ending have to be waited for"));
         }
         let bytes = submission.bytes();
         self.enqueue(Entry { work: Work::Submit(Box::new(submission)), bytes, ticket: 0, answer: None })

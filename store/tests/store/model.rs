@@ -10,7 +10,6 @@ use std::path::PathBuf;
 
 use proptest::prelude::*;
 use reel_abi::id::{CommitNo, SpaceName, Version};
-use reel_abi::outcome::Disposition;
 use reel_abi::record::{CellValue, OutboxEntry};
 use reel_store::{AppendError, Store};
 
@@ -97,9 +96,9 @@ impl Test {
                 let space = space_name(*space);
                 let head = self.store().head_or_new(&space).unwrap();
                 let mut submission = whole(self.store(), &space, head, vec![], vec![]);
-                submission.ending = Some(ending(3, None));
+                submission.commit = None;
                 let receipt = self.store().append(submission).unwrap();
-                assert_eq!(receipt.disposition, Some(Disposition::Aborted));
+                assert_eq!(receipt.committed, None);
                 self.model.runs += 1;
                 self.model.spaces.entry(space).or_insert_with(|| vec![Content::new()]);
             }
@@ -160,7 +159,7 @@ impl Test {
             model.history.entry(space).or_default().push((version, commit));
         }
         let version = Version(versions.len() as u64 - 1);
-        assert_eq!(receipt.disposition, Some(Disposition::Committed { commit, version }));
+        assert_eq!(receipt.committed, Some((commit, version)));
     }
 
     fn stale(&mut self, space: u8, back: u64) {
