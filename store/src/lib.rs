@@ -23,6 +23,7 @@
 mod applier;
 mod audit;
 mod blobs;
+mod branching;
 mod chain;
 mod committer;
 mod compare;
@@ -30,6 +31,7 @@ mod dir;
 mod error;
 #[cfg(test)]
 mod failures;
+mod history;
 mod live;
 mod log;
 mod opening;
@@ -44,14 +46,17 @@ mod state;
 mod store;
 mod submission;
 mod tables;
+mod tags;
 mod verify;
 mod view;
 
 pub use blobs::{BLOCK_BYTES, Blobs};
 pub use chain::Head;
 pub use error::{AppendError, OpenError, ReadError};
+pub use history::{Change, Made, VersionRecord};
 pub use runs::{FrameRef, RunRecord};
 pub use store::Store;
 pub use submission::{Ending, Proposal, Receipt, Submission};
+pub use tags::Tag;
 pub use verify::{Place, Problem, VerifyReport};
 pub use view::View;
