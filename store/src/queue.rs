@@ -8,8 +8,9 @@ use std::sync::mpsc::Sender;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use reel_abi::id::{CommitNo, SpaceName};
+use reel_abi::id::CommitNo;
 
+use crate::branching::Deed;
 use crate::chain::Head;
 use crate::error::AppendError;
 use crate::submission::{Receipt, Submission};
@@ -31,14 +32,16 @@ const BATCH_BYTES: usize = 32 << 20;
 pub(crate) enum Work {
     Submit(Box<Submission>),
     Delivered(CommitNo),
-    OpenSegment { space: SpaceName, expected: Option<Head>, parent: Head },
+    History(Box<Deed>),
 }
 
-/// What the committer says: a receipt, or the head of an opened segment.
+/// What the committer says.
 #[derive(Debug, Clone)]
 pub(crate) enum Answer {
     Receipt(Receipt),
-    Opened(Head),
+    /// Where a space stands now.
+    Head(Head),
+    Done,
 }
 
 /// Work with its circumstances.

@@ -9,6 +9,9 @@ use reel_abi::outcome::{Disposition, Outcome, RunBegin};
 use reel_abi::record::{Cell, CellValue, Frame, OutboxEntry};
 use reel_store::{AppendError, Ending, Head, Proposal, ReadSet, Receipt, Store, Submission, VerifyReport};
 
+/// A moment for what needs one.
+pub const NOW: WallTime = WallTime(3000);
+
 pub fn name(text: &str) -> SpaceName {
     text.parse().unwrap()
 }
