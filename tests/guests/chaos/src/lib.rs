@@ -1,12 +1,34 @@
-//! A script of file operations, chance, time and output, executed below a directory. Everything that can be observed is printed, so that two
-//! executions on equal states print the same, whatever runs them.
+//! A script of operations on files, buckets and the transaction, of chance, time and output, executed below a directory. Everything that can be
+//! observed is printed, so that two executions on equal states print the same, whatever runs them.
+//!
+//! A bucket or a key is written as it is, or as `-` (no bytes), `x:00ff` (bytes in hexadecimal) or `l:4096` (so many letters).
+
+#[cfg(target_family = "wasm")]
+pub mod guest;
+mod keyvalue;
+#[cfg(not(target_family = "wasm"))]
+pub mod model;
+pub mod space;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-/// Executes a script, one operation a line, and gives the exit code.
-pub fn execute(script: &str, root: &Path, out: &mut dyn Write) -> io::Result<u8> {
+use space::Space;
+
+/// How a script ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// With an exit code.
+    Exit(u8),
+    /// By asking for a trap.
+    Trap,
+    /// By asking for an abort.
+    Abort,
+}
+
+/// Executes a script, one operation a line.
+pub fn execute(script: &str, root: &Path, space: &mut dyn Space, out: &mut dyn Write) -> io::Result<End> {
     let mut memory: Vec<Vec<u8>> = Vec::new();
     for line in script.lines() {
         let words: Vec<&str> = line.split_whitespace().collect();
@@ -50,16 +72,27 @@ pub fn execute(script: &str, root: &Path, out: &mut dyn Write) -> io::Result<u8>
                 std::thread::sleep(std::time::Duration::from_micros(number(0)));
                 Ok(String::new())
             }
-            "exit" => return Ok(number(0) as u8),
-            "trap" => panic!("asked to"),
-            other => Ok(format!("what is {other}?")),
+            "exit" => return Ok(End::Exit(number(0) as u8)),
+            "trap" => return Ok(End::Trap),
+            "abort" => {
+                space.abort(&arguments.join(" "));
+                return Ok(End::Abort);
+            }
+            other => match keyvalue::execute(other, arguments, space) {
+                Some(Ok(text)) => Ok(text),
+                Some(Err(fault)) => {
+                    writeln!(out, "{line}: {fault}")?;
+                    continue;
+                }
+                None => Ok(format!("what is {other}?")),
+            },
         };
         match result {
             Ok(text) => writeln!(out, "{line}: ok {text}")?,
             Err(error) => writeln!(out, "{line}: {}", word(&error))?,
         }
     }
-    Ok(0)
+    Ok(End::Exit(0))
 }
 
 /// The error's kind, as far as POSIX fixes it.
