@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_macros, clippy::disallowed_methods)]
 
 mod blobs;
+mod callbacks;
 mod concurrency;
 mod crash;
 mod damage;
