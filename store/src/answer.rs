@@ -66,9 +66,8 @@ impl Reply {
                 thread.unpark();
             }
             Some(Way::Call(f)) => {
-                if catch_unwind(AssertUnwindSafe(|| f(answered))).is_err() {
-                    tracing::error!("what was to be done after a commit panicked");
-                }
+                let called = catch_unwind(AssertUnwindSafe(|| f(answered)));
+                called.unwrap_or_else(|_| tracing::error!("what was to be done after a commit panicked"));
             }
         }
     }
