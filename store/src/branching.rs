@@ -14,10 +14,11 @@
 use reel_abi::id::{SpaceName, TagName, Version, WallTime};
 use reel_abi::record::LogItem;
 
+use crate::answer::Answer;
 use crate::chain::Head;
 use crate::committer::{Batch, Committer};
 use crate::error::{AppendError, ReadError};
-use crate::queue::{Answer, Work};
+use crate::queue::Work;
 use crate::store::{Shared, Store};
 
 /// Bytes of a deed in the queue, about.

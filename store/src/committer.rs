@@ -12,10 +12,11 @@ use reel_abi::id::{CommitNo, RunId, SpaceName, TagName, Version};
 use reel_abi::outcome::{Disposition, RunEnd};
 use reel_abi::record::{CommitRecord, LogItem, SpaceChange};
 
+use crate::answer::Answer;
 use crate::chain::Head;
 use crate::counting::{self, Counts};
 use crate::error::AppendError;
-use crate::queue::{Answer, Entry, Task, Work};
+use crate::queue::{Entry, Task, Work};
 use crate::recent::Recent;
 use crate::row::{Row, RowBuilder, RowEnd};
 use crate::store::Shared;
@@ -30,6 +31,7 @@ const SPACES: usize = 64 << 10;
 
 /// Runs until the queue is stopped and empty.
 pub(crate) fn run(shared: Arc<Shared>, end: RowEnd) {
+    shared.queue.serve();
     let newest = shared.live.read().newest;
     let mut committer = Committer {
         shared: shared.clone(),
@@ -41,7 +43,7 @@ pub(crate) fn run(shared: Arc<Shared>, end: RowEnd) {
     };
     if catch_unwind(AssertUnwindSafe(|| committer.run())).is_err() {
         shared.refuse("the committer panicked");
-        // Answers of callers that came since are dropped, which they notice.
+        // Who came since is told so when its entry is dropped.
         loop {
             match shared.queue.take(|| u64::MAX) {
                 Task::Batch(batch) => drop(batch),
@@ -129,8 +131,9 @@ impl Committer {
             }
         }
         for (answer, result) in answers {
-            // Nobody is there any more if the caller's thread died while it waited.
-            let _ = answer.map(|answer| answer.send(result));
+            if let Some(answer) = answer {
+                answer.send(result);
+            }
         }
     }
 

@@ -20,6 +20,7 @@
 //!                     state.redb        reads: active slice, frozen slice, state.redb
 //! ```
 
+mod answer;
 mod applier;
 mod audit;
 mod blobs;

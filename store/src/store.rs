@@ -2,13 +2,13 @@
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 
 use reel_abi::id::{CommitNo, Digest, RunId, Seq, SpaceName, Version};
 use reel_abi::record::{CommitRecord, Frame, OutboxEntry};
 
+use crate::answer::{Answer, Reply};
 use crate::applier::Applying;
 use crate::blobs::Blobs;
 use crate::chain::Head;
@@ -18,7 +18,7 @@ use crate::error::{AppendError, OpenError, ReadError};
 use crate::live::LiveLock;
 use crate::log::{LOG_FILE_BYTES, Log};
 use crate::opening::{self, Opened};
-use crate::queue::{Answer, Entry, Queue, Work};
+use crate::queue::{Entry, Queue, Work};
 use crate::redb_file::RedbFile;
 use crate::row::RowEnd;
 use crate::runs::{FrameRef, RunRecord};
@@ -127,10 +127,20 @@ impl Store {
     pub fn append(&self, submission: Submission) -> Result<Receipt, AppendError> {
         let submission = submission.prepared()?;
         let bytes = submission.bytes();
-        match self.ask(Work::Submit(Box::new(submission)), bytes)? {
-            Answer::Receipt(receipt) => Ok(receipt),
-            Answer::Head(_) | Answer::Done => Err(AppendError::Invalid("no submission was written")),
-        }
+        self.ask(Work::Submit(Box::new(submission)), bytes)?.receipt()
+    }
+
+    /// Like [`Store::append`], but `then` gets the answer, on the committer's thread: it must be quick, and must not wait for
+    /// another append. It is called unless this returns an error, and called once.
+    pub fn append_then(
+        &self,
+        submission: Submission,
+        then: impl FnOnce(Result<Receipt, AppendError>) + Send + 'static,
+    ) -> Result<(), AppendError> {
+        let submission = submission.prepared()?;
+        let bytes = submission.bytes();
+        let reply = Reply::call(|answer| then(answer.and_then(Answer::receipt)));
+        self.enqueue(Entry { work: Work::Submit(Box::new(submission)), bytes, ticket: 0, answer: Some(reply) })
     }
 
     /// Appends a run's begin or frames without waiting: durable with the next batch, within about 100 ms. The order of one
@@ -228,10 +238,12 @@ impl Store {
     }
 
     pub(crate) fn ask(&self, work: Work, bytes: usize) -> Result<Answer, AppendError> {
-        let (answer, answered) = mpsc::channel();
-        self.enqueue(Entry { work, bytes, ticket: 0, answer: Some(answer) })?;
-        let silent = || self.shared().refused().unwrap_or(AppendError::Invalid("the committer ended"));
-        answered.recv().unwrap_or_else(|_| Err(silent()))
+        if self.shared().queue.is_served_here() {
+            return Err(AppendError::Invalid("the committer cannot wait for itself"));
+        }
+        let (reply, answer) = Reply::wake();
+        self.enqueue(Entry { work, bytes, ticket: 0, answer: Some(reply) })?;
+        answer.wait()
     }
 
     fn enqueue(&self, entry: Entry) -> Result<(), AppendError> {
@@ -255,16 +267,23 @@ impl Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.shared.queue.stop();
-        if let Some(committer) = self.committer.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            let _ = committer.join();
-        }
-        self.shared.applying.finish(&self.shared);
-        for closed in [self.shared.log.close(), self.shared.state.close()] {
-            if let Err(fault) = closed {
-                tracing::warn!("closing {fault}");
+        let shared = self.shared.clone();
+        shared.queue.stop();
+        let committer = self.committer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let from_callback = shared.queue.is_served_here();
+        let close = move || {
+            if let Some(committer) = committer {
+                let _ = committer.join();
             }
-        }
+            shared.applying.finish(&shared);
+            for closed in [shared.log.close(), shared.state.close()] {
+                if let Err(fault) = closed {
+                    tracing::warn!("closing {fault}");
+                }
+            }
+        };
+        // The last handle went with a callback: the committer cannot wait for its own end.
+        if from_callback { drop(std::thread::spawn(close)) } else { close() }
     }
 }
 

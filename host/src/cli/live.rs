@@ -101,6 +101,11 @@ impl Farewell<'_> {
         let became = match &end.disposition {
             Disposition::Committed { version, .. } if *version == begin.version => "nothing written".to_owned(),
             Disposition::Committed { version, .. } => format!("committed {}@{version}", begin.space),
+            Disposition::Partly { version, .. } => {
+                format!("committed {}@{version} on its way, the rest rolled back", begin.space)
+            }
+            Disposition::Lost { again: Some(again) } => format!("overtaken by another transaction; run {again} took its place"),
+            Disposition::Lost { again: None } => "overtaken by other transactions, and given up".to_owned(),
             Disposition::Aborted => "rolled back".to_owned(),
         };
         let mut text = format!("run {run}: {outcome}; {became}. ");

@@ -11,9 +11,10 @@ use reel_abi::vocabulary::RunBegins;
 use reel_store::{ReadError, Store};
 use thiserror::Error;
 
-use super::prepare::keep;
+use super::commit_point::LastCommit;
 use super::run::{Concluded, GateOptions, Live, RunError, RunReport, conclude, session_of};
 use super::sink::LogSink;
+use super::turns::Turns;
 use crate::calls::session::{Console, Session};
 use crate::engine::config::description;
 use crate::gate::recorder::Recorder;
@@ -21,6 +22,7 @@ use crate::gate::{Halt, Mode};
 use crate::port::{Clock, HostDir};
 use crate::txn::fault::Fault;
 use crate::txn::files::Place;
+use crate::txn::values::keep;
 
 /// Bytes copied at a time.
 const CHUNK_BYTES: u64 = 256 << 10;

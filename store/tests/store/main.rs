@@ -3,11 +3,15 @@
 
 mod blobs;
 mod branches;
+mod callbacks;
 mod concurrency;
 mod crash;
 mod damage;
+mod interleavings;
+mod isolation;
 mod model;
 mod opening;
 mod runs;
 mod scans;
 mod support;
+mod txn;

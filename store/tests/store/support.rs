@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use proptest::test_runner::{Config, RngSeed};
 use reel_abi::id::{Digest, RunId, Seq, SpaceName, WallTime};
 use reel_abi::limits::Limits;
 use reel_abi::outcome::{Disposition, Outcome, RunBegin};
@@ -11,6 +12,14 @@ use reel_store::{AppendError, Ending, Head, Proposal, ReadSet, Receipt, Store, S
 
 /// A moment for what needs one.
 pub const NOW: WallTime = WallTime(3000);
+
+/// Generated cases: the same each time unless `REEL_SEED` says otherwise, as many as `REEL_CASES` says.
+pub fn generated(cases: u32) -> Config {
+    let number = |name| std::env::var(name).ok().and_then(|text| text.parse().ok());
+    let cases = number("REEL_CASES").map_or(cases, |cases: u64| cases as u32);
+    let rng_seed = RngSeed::Fixed(number("REEL_SEED").unwrap_or(1));
+    Config { cases, rng_seed, max_shrink_iters: 2000, failure_persistence: None, ..Config::default() }
+}
 
 pub fn name(text: &str) -> SpaceName {
     text.parse().unwrap()
