@@ -1,8 +1,9 @@
 //! Key-value operations in terms of the vocabulary, for all interfaces that offer them.
 
 use reel_abi::bytes::Bytes;
+use reel_abi::faults::{CasFault, KvFault};
 use reel_abi::limits::VALUE_BYTES;
-use reel_abi::types::{CasFault, KvFault, Payload};
+use reel_abi::types::Payload;
 use reel_abi::vocabulary::{
     Call, KvCas, KvCasCurrent, KvDelete, KvDeleteMany, KvExists, KvGet, KvGetAt, KvGetMany, KvIncrement, KvListKeys,
     KvOpen, KvScan, KvSet, KvSetMany, KvSwap,
@@ -66,8 +67,7 @@ impl Session {
     }
 
     pub(super) fn kv_set(&mut self, bucket: &Resource<Bucket>, key: Vec<u8>, value: Vec<u8>) -> Told<()> {
-        let call =
-            KvSet { bucket: number(bucket), key: key.clone().into(), value: self.gate.payload(&value) };
+        let call = KvSet { bucket: number(bucket), key: key.clone().into(), value: self.gate.payload(&value) };
         self.kv(bucket, call, |buckets, gate, bucket| buckets.set(gate, bucket, &key, &value))
     }
 
@@ -118,11 +118,7 @@ impl Session {
         Ok(reply.map(|_| page))
     }
 
-    pub(super) fn kv_get_many(
-        &mut self,
-        bucket: &Resource<Bucket>,
-        keys: &[Vec<u8>],
-    ) -> Told<Vec<Option<Vec<u8>>>> {
+    pub(super) fn kv_get_many(&mut self, bucket: &Resource<Bucket>, keys: &[Vec<u8>]) -> Told<Vec<Option<Vec<u8>>>> {
         let call = KvGetMany { bucket: number(bucket), keys: keys.iter().cloned().map(Bytes).collect() };
         let mut values = Vec::new();
         let reply = self.kv(bucket, call, |buckets, gate, bucket| {

@@ -1,7 +1,8 @@
 //! `wasi:keyvalue/store`, `/atomics` and `/batch` of the first draft.
 
+use reel_abi::faults::KvFault;
 use reel_abi::limits::LimitKind;
-use reel_abi::types::{KvFault, Resource as Kind};
+use reel_abi::types::Resource as Kind;
 use wasmtime::component::Resource;
 
 use super::bindings::wasi::keyvalue0_2_0_draft::{atomics, batch, store};
@@ -79,11 +80,7 @@ impl atomics::Host for Session {
 }
 
 impl batch::Host for Session {
-    fn get_many(
-        &mut self,
-        bucket: Resource<Bucket>,
-        keys: Vec<String>,
-    ) -> Told<Vec<Option<(String, Vec<u8>)>>> {
+    fn get_many(&mut self, bucket: Resource<Bucket>, keys: Vec<String>) -> Told<Vec<Option<(String, Vec<u8>)>>> {
         let cells: Vec<Vec<u8>> = keys.iter().cloned().map(String::into_bytes).collect();
         let values = self.kv_get_many(&bucket, &cells)?.map_err(error);
         let pair = |(key, value): (String, Option<Vec<u8>>)| value.map(|value| (key, value));

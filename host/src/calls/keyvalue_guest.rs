@@ -1,6 +1,6 @@
 //! `reel:guest/keyvalue`.
 
-use reel_abi::types::KvFault;
+use reel_abi::faults::KvFault;
 use wasmtime::component::Resource;
 
 use super::bindings::reel::guest::keyvalue;
@@ -62,6 +62,8 @@ fn error(fault: KvFault) -> keyvalue::Error {
         KvFault::NoSuchVersion { version } => keyvalue::Error::NoSuchVersion(version),
         KvFault::Pruned { why } => keyvalue::Error::Pruned(why),
         KvFault::NotANumber | KvFault::Overflow => keyvalue::Error::NotANumber,
-        KvFault::NoSuchStore | KvFault::NotText { .. } | KvFault::BadCursor => keyvalue::Error::Other(fault.to_string()),
+        KvFault::NoSuchStore | KvFault::NotText { .. } | KvFault::BadCursor => {
+            keyvalue::Error::Other(fault.to_string())
+        }
     }
 }

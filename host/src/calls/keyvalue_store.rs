@@ -1,6 +1,7 @@
 //! `wasi:keyvalue/store`, `/atomics` and `/batch` of the second draft.
 
-use reel_abi::types::{CasFault, KvFault, Resource as Kind};
+use reel_abi::faults::{CasFault, KvFault};
+use reel_abi::types::Resource as Kind;
 use wasmtime::component::Resource;
 
 use super::bindings::wasi::keyvalue0_2_0_draft2::{atomics, batch, store};
@@ -75,11 +76,7 @@ impl atomics::HostCas for Session {
 }
 
 impl batch::Host for Session {
-    fn get_many(
-        &mut self,
-        bucket: Resource<Bucket>,
-        keys: Vec<String>,
-    ) -> Told<Vec<Option<(String, Vec<u8>)>>> {
+    fn get_many(&mut self, bucket: Resource<Bucket>, keys: Vec<String>) -> Told<Vec<Option<(String, Vec<u8>)>>> {
         let cells: Vec<Vec<u8>> = keys.iter().cloned().map(String::into_bytes).collect();
         let values = self.kv_get_many(&bucket, &cells)?.map_err(error);
         let pair = |(key, value): (String, Option<Vec<u8>>)| value.map(|value| (key, value));

@@ -1,6 +1,7 @@
 //! `reel:guest/transaction`.
 
-use reel_abi::types::{Resource as Kind, TxnFault};
+use reel_abi::faults::TxnFault;
+use reel_abi::types::Resource as Kind;
 use reel_abi::vocabulary::{HandleDrop, TxnAbort, TxnBegins, TxnRollback, TxnSavepoint, TxnVersion};
 use reel_store::Head;
 use wasmtime::component::Resource;

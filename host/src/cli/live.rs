@@ -99,7 +99,9 @@ impl Farewell<'_> {
             Disposition::Partly { version, .. } => {
                 format!("committed {}@{version} on its way, the rest rolled back", begin.space)
             }
-            Disposition::Lost { again: Some(again) } => format!("overtaken by another transaction; run {again} took its place"),
+            Disposition::Lost { again: Some(again) } => {
+                format!("overtaken by another transaction; run {again} took its place")
+            }
             Disposition::Lost { again: None } => "overtaken by other transactions, and given up".to_owned(),
             Disposition::Aborted => "rolled back".to_owned(),
         };

@@ -150,7 +150,9 @@ impl<'a> Json<'a> {
         let RunRecord { run, begin, end } = record;
         let end = end.as_ref();
         let (commit, version) = match end.map(|end| &end.disposition) {
-            Some(Disposition::Committed { commit, version } | Disposition::Partly { commit, version }) => (Some(commit.0), Some(version.0)),
+            Some(Disposition::Committed { commit, version } | Disposition::Partly { commit, version }) => {
+                (Some(commit.0), Some(version.0))
+            }
             _ => (None, None),
         };
         Self {

@@ -1,6 +1,6 @@
 //! Commits on the way of a run: what was recorded and what was written become durable in one row.
 
-use reel_abi::types::{Base, TxnFault};
+use reel_abi::faults::{Base, TxnFault};
 use reel_abi::vocabulary::TxnCommit;
 use reel_store::Proposal;
 

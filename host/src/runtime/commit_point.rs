@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use reel_abi::faults::Base;
 use reel_abi::id::{CommitNo, RunId, SpaceName, Version};
 use reel_abi::outcome::Disposition;
-use reel_abi::types::Base;
 use reel_store::{AppendError, Proposal, Receipt, Store, Submission};
 use tokio::sync::oneshot;
 

@@ -94,7 +94,11 @@ pub enum ImportError {
 
 /// Imports all files below a directory of the host as one transaction. After an error nothing is committed, and no run is in the log but what
 /// was written of it by then.
-pub async fn import(store: &Store, request: ImportRequest<'_>, clock: Arc<dyn Clock>) -> Result<ImportReport, ImportError> {
+pub async fn import(
+    store: &Store,
+    request: ImportRequest<'_>,
+    clock: Arc<dyn Clock>,
+) -> Result<ImportReport, ImportError> {
     let ImportRequest { name, args, space, to, from } = request;
     let base = store.head_or_new(&space)?;
     let run = store.next_run();
@@ -131,7 +135,9 @@ pub async fn import(store: &Store, request: ImportRequest<'_>, clock: Arc<dyn Cl
     let live = Live { run, begin, sink, clock, session, turn, last: LastCommit::default() };
     let report = match conclude(store, live, outcome, None, None).await? {
         Concluded::Over(report) => *report,
-        Concluded::Overtaken(_) => return Err(ImportError::Halt(Halt::Host("an import was to be executed again".into()))),
+        Concluded::Overtaken(_) => {
+            return Err(ImportError::Halt(Halt::Host("an import was to be executed again".into())));
+        }
     };
     copied?;
     Ok(ImportReport { report, files, bytes, skipped })

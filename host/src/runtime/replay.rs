@@ -10,10 +10,10 @@ use reel_abi::vocabulary::{EventView, RunBegins, RunEnds};
 use reel_store::{Made, ReadError, RunRecord, Store};
 use thiserror::Error;
 
+use super::commit_point::LastCommit;
 use super::drive::{Bounds, Driven, Stop, drive};
 use super::engines::Engines;
 use super::prepare::{PrepareError, kept, ready};
-use super::commit_point::LastCommit;
 use super::run::{Concluded, GateOptions, Live, RunError, RunReport, Surroundings, execute, session, session_of};
 use super::sink::LogSink;
 use super::source::LoggedFrames;

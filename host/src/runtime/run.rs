@@ -140,7 +140,15 @@ pub async fn run(
         let surroundings = Surroundings { clock: Arc::clone(&clock), entropy, console, dirs };
         let session = session(store, run, &begin, mode, surroundings, &GateOptions::default())?;
         let again = (attempt < ATTEMPTS).then_some(&streams);
-        let live = Live { run, begin, sink, clock: Arc::clone(&clock), session, turn: turn.clone(), last: LastCommit::default() };
+        let live = Live {
+            run,
+            begin,
+            sink,
+            clock: Arc::clone(&clock),
+            session,
+            turn: turn.clone(),
+            last: LastCommit::default(),
+        };
         let lost = match execute(store, engines, &component, live, again, interrupt.as_mut()).await? {
             Concluded::Over(report) => {
                 streams.show();
@@ -175,7 +183,8 @@ impl Live {
     fn with_commit_point(mut self, store: &Store) -> Self {
         let (space, sink, turn, last) =
             (self.begin.space.clone(), self.sink.clone(), self.turn.clone(), self.last.clone());
-        self.session.commit_point = Some(Box::new(Point { store: store.clone(), run: self.run, space, sink, turn, last }));
+        self.session.commit_point =
+            Some(Box::new(Point { store: store.clone(), run: self.run, space, sink, turn, last }));
         self
     }
 }
@@ -272,7 +281,8 @@ pub(super) async fn execute(
         };
         tokio::select! { () = interrupt => {}, () = give_back => {} }
     };
-    let Driven { stop, session, memory } = drive(engines, component, live.session, Bounds { deadline, interrupt }).await;
+    let Driven { stop, session, memory } =
+        drive(engines, component, live.session, Bounds { deadline, interrupt }).await;
     let outcome = match stop {
         Stop::Outcome(outcome) => outcome,
         Stop::Diverged(mismatch) => {
@@ -317,8 +327,7 @@ pub(super) async fn conclude(
         otherwise,
     };
     let ended = ending(last.otherwise());
-    let mut submission =
-        Submission { run, begun, frames, commit: proposal, ending: Some(ended.clone()) };
+    let mut submission = Submission { run, begun, frames, commit: proposal, ending: Some(ended.clone()) };
     let kept = submission.commit.is_some().then(|| (submission.begun.clone(), submission.frames.clone()));
     let allowed = turn.to_commit().await;
     let result = append(store, submission).await;
@@ -337,8 +346,7 @@ pub(super) async fn conclude(
             }
             let next = again.map(|_| store.next_run());
             disposition = if last.get().is_some() { last.otherwise() } else { Disposition::Lost { again: next } };
-            submission =
-                Submission { run, begun, frames, commit: None, ending: Some(ending(disposition.clone())) };
+            submission = Submission { run, begun, frames, commit: None, ending: Some(ending(disposition.clone())) };
             append(store, submission).await?;
             if let Some(run) = next {
                 return Ok(Concluded::Overtaken(Box::new(Lost { run, parts: Parts::of(session)? })));

@@ -7,10 +7,10 @@
 
 use std::collections::BTreeMap;
 
+use reel_abi::faults::KvFault;
 use reel_abi::id::{SpaceName, Version};
 use reel_abi::limits::{BUCKET_NAME_BYTES, KEY_BYTES, LimitKind, TRANSACTION_BYTES, VALUE_BYTES};
 use reel_abi::record::{Cell, CellValue, family};
-use reel_abi::types::KvFault;
 use reel_abi::wire::Wire;
 use reel_store::{Counter, ReadError, Store, View};
 
@@ -358,10 +358,16 @@ impl Buckets {
 
     fn view_at(&self, at: u64) -> KvResult<View> {
         let none = || KvFault::NoSuchVersion { version: at };
-        if at > self.snapshot.head().version.0 {
+        let base = self.snapshot.head().version.0;
+        if at > base {
             return Err(none().into());
         }
-        let head = self.store.head_at(&self.space, Version(at)).map_err(|e| Halt::host("reading an earlier version", &e))?;
+        if at == base {
+            // Of a space that was never written, the log knows nothing yet.
+            return Ok(self.snapshot.view().clone());
+        }
+        let head =
+            self.store.head_at(&self.space, Version(at)).map_err(|e| Halt::host("reading an earlier version", &e))?;
         match self.store.view(head.ok_or_else(none)?) {
             Ok(view) => Ok(view),
             Err(error @ ReadError::Pruned { .. }) => Err(KvFault::Pruned { why: error.to_string() }.into()),
@@ -413,13 +419,7 @@ impl Buckets {
     }
 
     /// Cuts what was found to a page.
-    fn page(
-        &self,
-        bucket: &Bucket,
-        found: Vec<(Vec<u8>, CellValue)>,
-        limit: usize,
-        bytes: usize,
-    ) -> KvResult<Page> {
+    fn page(&self, bucket: &Bucket, found: Vec<(Vec<u8>, CellValue)>, limit: usize, bytes: usize) -> KvResult<Page> {
         let (mut entries, mut size) = (Vec::new(), 0);
         for (key, value) in found {
             let key = key[bucket.prefix.len()..].to_vec();

@@ -1,10 +1,10 @@
 //! The open transaction as a whole: files and buckets over one snapshot, savepoints, and what is to be committed.
 
+use reel_abi::faults::TxnFault;
 use reel_abi::id::{SpaceName, WallTime};
 use reel_abi::limits::SAVEPOINTS;
 use reel_abi::outcome::DirGrant;
 use reel_abi::record::OutboxEntry;
-use reel_abi::types::TxnFault;
 use reel_store::{Head, Proposal, Store, View};
 
 use super::buckets::Buckets;
@@ -32,14 +32,7 @@ pub struct Transaction {
 impl Transaction {
     /// The transaction that reads `view` of a space. `host` are the trees of the granted directories; `first` is the first number for a new
     /// file.
-    pub fn new(
-        store: Store,
-        space: SpaceName,
-        view: View,
-        host: Vec<Tree>,
-        grants: Vec<DirGrant>,
-        first: u64,
-    ) -> Self {
+    pub fn new(store: Store, space: SpaceName, view: View, host: Vec<Tree>, grants: Vec<DirGrant>, first: u64) -> Self {
         let snapshot = Snapshot::new(view);
         let tree = Tree::new(Lower::Space(snapshot.clone()), false, first);
         let files = Files::new(store.clone(), std::iter::once(tree).chain(host).collect());
