@@ -25,6 +25,7 @@ mod audit;
 mod blobs;
 mod branching;
 mod chain;
+mod changed;
 mod committer;
 mod compare;
 mod dir;
