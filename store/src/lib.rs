@@ -32,6 +32,7 @@ mod dir;
 mod error;
 #[cfg(test)]
 mod failures;
+mod flat;
 mod history;
 mod live;
 mod log;
@@ -48,6 +49,7 @@ mod store;
 mod submission;
 mod tables;
 mod tags;
+mod upkeep;
 mod verify;
 mod view;
 

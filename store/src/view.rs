@@ -5,7 +5,6 @@ use reel_abi::record::CellValue;
 use crate::chain::Head;
 use crate::error::ReadError;
 use crate::scan::{self, Wanted};
-use crate::state::Snapshot;
 use crate::store::Store;
 
 /// A space at a version.
@@ -39,14 +38,7 @@ impl View {
         let nearer = &self.chain[..in_memory.as_ref().map_or(self.chain.len(), |(level, _)| *level)];
         let mut found = None;
         if !nearer.is_empty() {
-            found = crate::state::read(&shared.state, |snapshot: &Snapshot<'_>| {
-                for at in nearer {
-                    if let Some(value) = snapshot.cell(*at, family, key)? {
-                        return Ok(Some(value));
-                    }
-                }
-                Ok(None)
-            })?;
+            found = crate::state::read(&shared.state, |snapshot| snapshot.cell(nearer, family, key))?;
         }
         let value = found.or(in_memory.map(|(_, value)| value));
         Ok(value.filter(|value| *value != CellValue::Tombstone))

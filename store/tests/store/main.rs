@@ -6,6 +6,7 @@ mod branches;
 mod concurrency;
 mod crash;
 mod damage;
+mod flat;
 mod model;
 mod opening;
 mod runs;
