@@ -11,6 +11,7 @@ use reel_abi::wire::Wire;
 use crate::audit::{Audit, Totals};
 use crate::chain::{Head, Segment};
 use crate::error::Trouble;
+use crate::flat;
 use crate::redb_file::table;
 use crate::slice::Origin;
 use crate::state::Snapshot;
@@ -109,11 +110,18 @@ pub(crate) fn totals(
     path: &Path,
     report: &mut VerifyReport,
 ) -> Result<(), Trouble> {
+    for (segment, flat) in Snapshot(txn).flats()? {
+        if let Some(what) = flat::check(txn, segment, &flat)? {
+            report.add(Place::File(path.to_owned()), what);
+        }
+    }
     if !audit.is_complete() {
         return Ok(());
     }
+    let flats = Snapshot(txn).flats()?;
+    let copied = flats.iter().map(|(_, flat)| flat.copied).fold(0, u64::saturating_add);
     let found = Totals {
-        cells: table(txn, CELLS)?.map_or(Ok(0), |table| table.len())?,
+        cells: table(txn, CELLS)?.map_or(Ok(0), |table| table.len())?.saturating_sub(copied),
         segments: table(txn, SEGMENTS)?.map_or(Ok(0), |table| table.len())?,
         versions: table(txn, VERSIONS)?.map_or(Ok(0), |table| table.len())?,
         begins: table(txn, BEGINS)?.map_or(Ok(0), |table| table.len())?,

@@ -21,6 +21,9 @@ const SLICE_BYTES: usize = 16 << 20;
 const SLICE_ROWS: usize = 16_384;
 const SLICE_LOG_BYTES: usize = 64 << 20;
 
+/// So many forks and rollbacks are handed over too: chains of them are made flat only where they are in the state.
+const SLICE_BRANCHES: usize = 16;
+
 /// With this many bytes waiting behind a slice that is still being written, commits wait; stops memory from growing when the
 /// disk is slower than the guests.
 pub(crate) const HELD_BYTES: usize = 64 << 20;
@@ -90,8 +93,8 @@ impl Live {
 
     /// Whether the active slice is worth writing.
     pub(crate) fn is_large(&self) -> bool {
-        let Slice { bytes, rows, log_bytes, .. } = self.active;
-        bytes >= SLICE_BYTES || rows >= SLICE_ROWS || log_bytes >= SLICE_LOG_BYTES
+        let Slice { bytes, rows, log_bytes, branches, .. } = self.active;
+        bytes >= SLICE_BYTES || rows >= SLICE_ROWS || log_bytes >= SLICE_LOG_BYTES || branches >= SLICE_BRANCHES
     }
 
     /// Hands the active slice over for writing if it is large enough; says whether it did.

@@ -59,6 +59,8 @@ pub(crate) struct Slice {
     pub(crate) rows: usize,
     /// How many bytes these rows have in the log.
     pub(crate) log_bytes: usize,
+    /// How many forks and rollbacks were absorbed.
+    pub(crate) branches: usize,
     /// About how much memory it takes.
     pub(crate) bytes: usize,
 }
@@ -114,6 +116,7 @@ impl Slice {
             LogItem::Branched { space, segment, version, parent, at, .. } => {
                 let origin = Origin { commit: CommitNo(0), run: RunId(0), at };
                 self.versions.insert((space.clone(), version), origin);
+                self.branches += 1;
                 self.absorb_opening(space, Head { segment, version }, Some(parent));
             }
             LogItem::SpaceRemoved { space, at } => drop(self.removed.insert(space, Some(at))),

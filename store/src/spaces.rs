@@ -124,13 +124,30 @@ impl Shared {
         }
     }
 
-    /// The segments that a head sees, nearest first.
+    /// The segments that a head sees, nearest first, back to the beginning of all.
     pub(crate) fn chain(&self, head: Head) -> Result<Vec<Head>, ReadError> {
+        self.check_head(head)?;
+        chain::chain(head, |segment| self.segment(segment))
+    }
+
+    /// The segments to be looked at for what a head sees, nearest first: the chain down to the first flat one.
+    pub(crate) fn seen(&self, head: Head) -> Result<Vec<Head>, ReadError> {
+        self.check_head(head)?;
+        chain::chain(head, |id| {
+            let known = self.live.read().segment(id);
+            match known {
+                Some(known) => Ok(Some(known)),
+                None => Ok(state::read(&self.state, |snapshot| snapshot.seen_segment(id))?),
+            }
+        })
+    }
+
+    fn check_head(&self, head: Head) -> Result<(), ReadError> {
         let Some(segment) = self.segment(head.segment)? else { return Err(ReadError::NoSuchHead(head)) };
         if head.version < segment.opened || head.version > self.newest_in(head.segment, &segment)? {
             return Err(ReadError::NoSuchHead(head));
         }
-        chain::chain(head, |segment| self.segment(segment))
+        Ok(())
     }
 
     /// What is known of a segment.

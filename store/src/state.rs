@@ -11,6 +11,7 @@ use reel_abi::wire::Wire;
 
 use crate::chain::{Head, Segment};
 use crate::error::{Fault, Trouble};
+use crate::flat::Flat;
 use crate::redb_file::{RedbFile, ascending, table};
 use crate::row::{ItemPlace, NUMBERS_END, RowEnd};
 use crate::slice::{FramePlace, Origin, Slice};
@@ -72,13 +73,17 @@ impl Snapshot<'_> {
         Ok(newest)
     }
 
-    /// The newest version of a cell up to `version`.
-    pub(crate) fn cell(&self, at: Head, family: u8, key: &[u8]) -> Result<Option<CellValue>, Trouble> {
+    /// What the first of these segments that has a cell holds there, in its newest version up to the one seen.
+    pub(crate) fn cell(&self, seen: &[Head], family: u8, key: &[u8]) -> Result<Option<CellValue>, Trouble> {
         let Some(cells) = table(self.0, CELLS)? else { return Ok(None) };
-        let newest = CellKey::new(at.segment, family, key, at.version);
-        let oldest = CellKey::new(at.segment, family, key, Version(0));
-        let Some(found) = cells.range(newest.bytes()..=oldest.bytes())?.next() else { return Ok(None) };
-        Ok(Some(CellValue::from_bytes(found?.1.value())?))
+        for at in seen {
+            let newest = CellKey::new(at.segment, family, key, at.version);
+            let oldest = CellKey::new(at.segment, family, key, Version(0));
+            if let Some(found) = cells.range(newest.bytes()..=oldest.bytes())?.next() {
+                return Ok(Some(CellValue::from_bytes(found?.1.value())?));
+            }
+        }
+        Ok(None)
     }
 
     /// The versions of a cell up to one, newest first, no more than `limit`.
@@ -136,6 +141,32 @@ impl Snapshot<'_> {
     pub(crate) fn tags(&self) -> Result<Vec<Tag>, Trouble> {
         let Some(tags) = table(self.0, TAGS)? else { return Ok(Vec::new()) };
         ascending(tags.iter()?).map(|entry| Ok(Tag::from_bytes(entry?.1.value())?)).collect()
+    }
+
+    /// What is known of a segment, without its parent if nothing of that has to be looked at.
+    pub(crate) fn seen_segment(&self, id: SegmentId) -> Result<Option<Segment>, Trouble> {
+        let Some(mut segment) = self.segment(id)? else { return Ok(None) };
+        if segment.parent.is_some() && self.flat(id)?.is_some_and(|flat| flat.next.is_none()) {
+            segment.parent = None;
+        }
+        Ok(Some(segment))
+    }
+
+    /// How far a segment was made flat; `None` if that was not begun.
+    pub(crate) fn flat(&self, segment: SegmentId) -> Result<Option<Flat>, Trouble> {
+        let Some(flats) = table(self.0, FLAT)? else { return Ok(None) };
+        flats.get(segment.0)?.map(|value| Ok(Flat::from_bytes(value.value())?)).transpose()
+    }
+
+    /// All segments that are flat or being made so.
+    pub(crate) fn flats(&self) -> Result<Vec<(SegmentId, Flat)>, Trouble> {
+        let Some(flats) = table(self.0, FLAT)? else { return Ok(Vec::new()) };
+        let mut found = Vec::new();
+        for entry in ascending(flats.iter()?) {
+            let (segment, flat) = entry?;
+            found.push((SegmentId(segment.value()), Flat::from_bytes(flat.value())?));
+        }
+        Ok(found)
     }
 
     /// Where a name stands, or stood when it was removed.

@@ -23,6 +23,7 @@ use crate::redb_file::RedbFile;
 use crate::row::RowEnd;
 use crate::runs::{FrameRef, RunRecord};
 use crate::submission::{Receipt, Submission};
+use crate::upkeep::Upkeep;
 use crate::verify::{self, VerifyReport};
 use crate::view::View;
 
@@ -49,6 +50,7 @@ pub(crate) struct Shared {
     pub(crate) live: LiveLock,
     pub(crate) queue: Queue,
     pub(crate) applying: Applying,
+    pub(crate) upkeep: Upkeep,
     next_run: AtomicU64,
     refused: OnceLock<Arc<str>>,
     /// Last, so that the lock is given back when all files are closed.
@@ -82,6 +84,7 @@ impl Store {
             live: LiveLock::new(live),
             queue: Queue::default(),
             applying: Applying::default(),
+            upkeep: Upkeep::default(),
             refused: OnceLock::new(),
             dir,
         };
@@ -120,7 +123,7 @@ impl Store {
 
     /// A space as it was at a version.
     pub fn view(&self, head: Head) -> Result<View, ReadError> {
-        Ok(View::new(self.clone(), self.shared().chain(head)?))
+        Ok(View::new(self.clone(), self.shared().seen(head)?))
     }
 
     /// Appends a piece of a run's record and waits until it is durable, with all blobs put before.

@@ -13,6 +13,7 @@
 //!             "layout"                              -> u32 LE, of these tables; of another one it is made again
 //!   cells     segment:8 BE | family:1 | key | ~version:8 BE   -> CellValue
 //!   segments  segment                               -> Segment
+//!   flat      segment                               -> Flat: how far the cells it sees in others were copied into it
 //!   heads     space name                            -> segment, version; of removed names the last
 //!   removed   space name                            -> time of removal, until made again
 //!   tags      tag name                              -> Tag
@@ -49,6 +50,7 @@ pub(crate) const ROWS: TableDefinition<u64, &[u8]> = TableDefinition::new("rows"
 
 pub(crate) const CELLS: TableDefinition<CellKey, &[u8]> = TableDefinition::new("cells");
 pub(crate) const SEGMENTS: TableDefinition<u64, &[u8]> = TableDefinition::new("segments");
+pub(crate) const FLAT: TableDefinition<u64, &[u8]> = TableDefinition::new("flat");
 pub(crate) const HEADS: TableDefinition<&str, (u64, u64)> = TableDefinition::new("heads");
 pub(crate) const REMOVED: TableDefinition<&str, u64> = TableDefinition::new("removed");
 pub(crate) const TAGS: TableDefinition<&str, &[u8]> = TableDefinition::new("tags");
@@ -100,6 +102,18 @@ pub(crate) fn cell_key_part(bytes: &[u8], segment: SegmentId, family: u8) -> Opt
     let (prefix, _) = split(bytes);
     let rest = prefix.strip_prefix(&segment.0.to_be_bytes())?;
     rest.strip_prefix(&[family])
+}
+
+/// The segment in a cell key; `None` if the bytes are no cell key.
+pub(crate) fn cell_key_segment(bytes: &[u8]) -> Option<SegmentId> {
+    let (prefix, _) = split(bytes);
+    prefix.first_chunk::<8>().map(|segment| SegmentId(u64::from_be_bytes(*segment)))
+}
+
+/// The family in a cell key; 0 if the bytes are no cell key.
+pub(crate) fn cell_key_family(bytes: &[u8]) -> u8 {
+    let (prefix, _) = split(bytes);
+    prefix.get(PREFIX_BYTES - 1).copied().unwrap_or(0)
 }
 
 /// The version in a cell key.

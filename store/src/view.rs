@@ -5,7 +5,6 @@ use reel_abi::record::CellValue;
 use crate::chain::Head;
 use crate::error::ReadError;
 use crate::scan::{self, Wanted};
-use crate::state::Snapshot;
 use crate::store::{Shared, Store};
 
 /// A space at a version.
@@ -81,14 +80,7 @@ pub(crate) fn value(shared: &Shared, chain: &[Head], family: u8, key: &[u8]) -> 
     let nearer = &chain[..in_memory.as_ref().map_or(chain.len(), |(level, _)| *level)];
     let mut found = None;
     if !nearer.is_empty() {
-        found = crate::state::read(&shared.state, |snapshot: &Snapshot<'_>| {
-            for at in nearer {
-                if let Some(value) = snapshot.cell(*at, family, key)? {
-                    return Ok(Some(value));
-                }
-            }
-            Ok(None)
-        })?;
+        found = crate::state::read(&shared.state, |snapshot| snapshot.cell(nearer, family, key))?;
     }
     Ok(found.or(in_memory.map(|(_, value)| value)))
 }

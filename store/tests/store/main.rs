@@ -7,6 +7,7 @@ mod callbacks;
 mod concurrency;
 mod crash;
 mod damage;
+mod flat;
 mod interleavings;
 mod isolation;
 mod model;
