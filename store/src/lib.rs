@@ -48,6 +48,7 @@ mod state;
 mod store;
 mod submission;
 mod tables;
+mod threads;
 mod verify;
 mod view;
 mod words;

@@ -1,5 +1,7 @@
-//! Measures the store on the disk at hand: `measure short|appends|bare|blobs|crash DIR`.
+//! Measures the store on the disk at hand: `measure commits|short|appends|bare|blobs|shapes|fill|open DIR`.
 #![allow(clippy::print_stdout, clippy::disallowed_macros, clippy::disallowed_methods, clippy::unwrap_used)]
+
+mod commits;
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -19,12 +21,13 @@ fn main() {
     match what.as_str() {
         "short" => short(&dir, number.unwrap_or(200)),
         "appends" => appends(&dir, number.unwrap_or(64)),
+        "commits" => commits::commits(&dir, number.unwrap_or(3)),
         "bare" => bare(&dir, number.unwrap_or(64)),
         "blobs" => blobs(&dir, number.unwrap_or(512)),
         "shapes" => shapes(&dir, number.unwrap_or(512)),
         "fill" => fill(&dir, number.unwrap_or(1024)),
         "open" => open(&dir),
-        _ => println!("what? short, appends, bare, blobs, shapes, fill or open"),
+        _ => println!("what? commits, short, appends, bare, blobs, shapes, fill or open"),
     }
 }
 
