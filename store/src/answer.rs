@@ -10,11 +10,13 @@ use crate::chain::Head;
 use crate::error::AppendError;
 use crate::submission::Receipt;
 
-/// What the committer says: a receipt, or the head of an opened segment.
+/// What the committer says.
 #[derive(Debug, Clone)]
 pub(crate) enum Answer {
     Receipt(Receipt),
-    Opened(Head),
+    /// Where a space stands now.
+    Head(Head),
+    Done,
 }
 
 impl Answer {
@@ -22,7 +24,7 @@ impl Answer {
     pub(crate) fn receipt(self) -> Result<Receipt, AppendError> {
         match self {
             Self::Receipt(receipt) => Ok(receipt),
-            Self::Opened(_) => Err(AppendError::Invalid("no submission was written")),
+            Self::Head(_) | Self::Done => Err(AppendError::Invalid("no submission was written")),
         }
     }
 }

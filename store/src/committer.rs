@@ -8,14 +8,14 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use reel_abi::id::{CommitNo, RunId, SpaceName, Version};
+use reel_abi::id::{CommitNo, RunId, SpaceName, TagName, Version};
 use reel_abi::outcome::{Disposition, RunEnd};
 use reel_abi::record::{CommitRecord, LogItem, SpaceChange};
 
 use crate::answer::Answer;
 use crate::chain::Head;
 use crate::counting::{self, Counts};
-use crate::error::{AppendError, ReadError};
+use crate::error::AppendError;
 use crate::queue::{Entry, Task, Work};
 use crate::recent::Recent;
 use crate::row::{Row, RowBuilder, RowEnd};
@@ -53,8 +53,8 @@ pub(crate) fn run(shared: Arc<Shared>, end: RowEnd) {
     }
 }
 
-struct Committer {
-    shared: Arc<Shared>,
+pub(crate) struct Committer {
+    pub(crate) shared: Arc<Shared>,
     end: RowEnd,
     commit: CommitNo,
     /// Where spaces stand, with all that was written. Only the committer moves them.
@@ -64,14 +64,18 @@ struct Committer {
 }
 
 /// A batch in the making: rows, and where its spaces stand with it.
-struct Batch {
+pub(crate) struct Batch {
     rows: Vec<Row>,
     row: RowBuilder,
     end: RowEnd,
     commit: CommitNo,
-    heads: BTreeMap<SpaceName, Option<Head>>,
+    pub(crate) heads: BTreeMap<SpaceName, Option<Head>>,
     recent: Recent,
     counts: Counts,
+    /// Where names stood that the batch removes.
+    pub(crate) gone: BTreeMap<SpaceName, Head>,
+    /// Tags that the batch sets, and removes.
+    pub(crate) tags: BTreeMap<TagName, bool>,
 }
 
 impl Committer {
@@ -98,6 +102,8 @@ impl Committer {
             heads: std::mem::take(&mut self.heads),
             recent: std::mem::take(&mut self.recent),
             counts: std::mem::take(&mut self.counts),
+            gone: BTreeMap::new(),
+            tags: BTreeMap::new(),
         };
         if batch.heads.len() > SPACES {
             batch.heads.clear();
@@ -161,31 +167,8 @@ impl Committer {
                 batch.push(LogItem::Delivered { commit });
                 Ok(Answer::Receipt(Receipt { committed: None }))
             }
-            Work::OpenSegment { space, expected, parent } => {
-                self.stage_segment(batch, space, expected, parent).map(Answer::Opened)
-            }
+            Work::History(deed) => self.stage_deed(batch, *deed),
         }
-    }
-
-    fn stage_segment(
-        &self,
-        batch: &mut Batch,
-        space: SpaceName,
-        expected: Option<Head>,
-        parent: Head,
-    ) -> Result<Head, AppendError> {
-        let head = self.head(batch, &space)?;
-        if head != expected {
-            let what = "it is not where it was meant to be".to_owned();
-            return Err(AppendError::Conflict { space, base: expected.unwrap_or(parent), head, what });
-        }
-        let segment = self.shared.live.write().take_segment();
-        let version = expected.map_or(Version(0), |head| head.version.next());
-        let opened = Head { segment, version };
-        batch.heads.insert(space.clone(), Some(opened));
-        let parent = Some((parent.segment, parent.version));
-        batch.push(LogItem::SpaceOpened { space, segment, version, parent });
-        Ok(opened)
     }
 
     /// Decides on a submission's proposal and adds its items; adds nothing if it does not hold.
@@ -276,10 +259,7 @@ impl Committer {
 
     /// Opens the space if `head` is the one that was promised for it.
     fn open_if_promised(&self, batch: &mut Batch, space: &SpaceName, head: Head) -> Result<(), AppendError> {
-        if head.version != Version(0) || self.head(batch, space)?.is_some() {
-            return Ok(());
-        }
-        if self.shared.live.read().reserved.get(space) != Some(&head.segment) {
+        if self.shared.live.read().reserved.get(space) != Some(&head) || self.head(batch, space)?.is_some() {
             return Ok(());
         }
         batch.heads.insert(space.clone(), Some(head));
@@ -288,20 +268,14 @@ impl Committer {
         Ok(())
     }
 
-    fn head(&self, batch: &mut Batch, space: &SpaceName) -> Result<Option<Head>, AppendError> {
+    /// Where a space stands with the batch.
+    pub(crate) fn head(&self, batch: &mut Batch, space: &SpaceName) -> Result<Option<Head>, AppendError> {
         if let Some(head) = batch.heads.get(space) {
             return Ok(*head);
         }
         let head = self.shared.head(space).map_err(|error| self.unreadable(error))?;
         batch.heads.insert(space.clone(), head);
         Ok(head)
-    }
-
-    fn unreadable(&self, error: ReadError) -> AppendError {
-        match error {
-            ReadError::Io { file, source } => AppendError::Io { file, source },
-            other => AppendError::Corrupt { file: self.shared.state.path().to_owned(), what: other.to_string() },
-        }
     }
 }
 
@@ -327,8 +301,9 @@ impl Batch {
         self.row.items().iter().rev().chain(closed).map(|(_, item)| item)
     }
 
-    fn push(&mut self, item: LogItem) {
-        if self.row.len() >= ROW_BYTES {
+    pub(crate) fn push(&mut self, item: LogItem) {
+        // A space's first run stays with its opening, whose time it tells.
+        if self.row.len() >= ROW_BYTES && !matches!(item, LogItem::Begun { .. }) {
             self.close_row();
         }
         self.row.push(item);

@@ -9,7 +9,7 @@ use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use reel_abi::id::{RunId, SegmentId, SpaceName};
 use reel_abi::record::LogItem;
 
-use crate::chain::Segment;
+use crate::chain::{Head, Segment};
 use crate::row::RowEnd;
 use crate::slice::Slice;
 use crate::state::Newest;
@@ -32,8 +32,8 @@ pub(crate) struct Live {
     pub(crate) active: Slice,
     /// Is being written to the state file.
     pub(crate) frozen: Option<Arc<Slice>>,
-    /// Segments of spaces that no run has begun in yet.
-    pub(crate) reserved: BTreeMap<SpaceName, SegmentId>,
+    /// Where spaces will stand that no run has begun in yet.
+    pub(crate) reserved: BTreeMap<SpaceName, Head>,
     /// The highest numbers in use, reservations included.
     pub(crate) newest: Newest,
     /// The last row of the log.
@@ -74,8 +74,13 @@ impl Live {
         if let Some(known) = self.slices().find_map(|slice| slice.segments.get(&segment)) {
             return Some(known.clone());
         }
-        let (space, _) = self.reserved.iter().find(|(_, reserved)| **reserved == segment)?;
-        Some(Segment { space: space.clone(), opened: reel_abi::id::Version(0), parent: None })
+        let (space, head) = self.reserved.iter().find(|(_, reserved)| reserved.segment == segment)?;
+        Some(Segment { space: space.clone(), opened: head.version, parent: None })
+    }
+
+    /// Whether nothing was written to a segment, not even that it was opened.
+    pub(crate) fn is_promised(&self, segment: SegmentId) -> bool {
+        self.reserved.values().any(|head| head.segment == segment)
     }
 
     /// The newest run with a begin mark.

@@ -8,10 +8,10 @@ use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::ThreadId;
 use std::time::Duration;
 
-use reel_abi::id::{CommitNo, SpaceName};
+use reel_abi::id::CommitNo;
 
 use crate::answer::Reply;
-use crate::chain::Head;
+use crate::branching::Deed;
 use crate::submission::Submission;
 
 /// The longest that an entry without a waiting caller stays in the queue.
@@ -31,7 +31,7 @@ const BATCH_BYTES: usize = 32 << 20;
 pub(crate) enum Work {
     Submit(Box<Submission>),
     Delivered(CommitNo),
-    OpenSegment { space: SpaceName, expected: Option<Head>, parent: Head },
+    History(Box<Deed>),
 }
 
 /// Work with its circumstances.

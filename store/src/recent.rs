@@ -186,7 +186,7 @@ impl Shared {
         let mut made = BTreeMap::new();
         for slice in self.live.read().slices() {
             let range = slice.versions.range((space.clone(), from)..=(space.clone(), through));
-            made.extend(range.map(|((_, version), (commit, _, _))| (*version, *commit)));
+            made.extend(range.map(|((_, version), origin)| (*version, origin.commit)));
         }
         if made.len() as u64 <= through.0 - from.0 {
             made.extend(state::read(&self.state, |snapshot| snapshot.made(space, from, through))?);

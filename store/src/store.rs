@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 
-use reel_abi::id::{CommitNo, Digest, RunId, Seq, SpaceName, Version, WallTime};
+use reel_abi::id::{CommitNo, Digest, RunId, Seq, SpaceName, Version};
 use reel_abi::record::{CommitRecord, Frame, OutboxEntry};
 
 use crate::answer::{Answer, Reply};
@@ -99,7 +99,7 @@ impl Store {
         RunId(self.shared().next_run.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// Where a space stands; `None` if nothing ever ran in it.
+    /// Where a space stands; `None` if nothing ever ran in it, or if it was removed.
     pub fn head(&self, space: &SpaceName) -> Result<Option<Head>, ReadError> {
         self.shared().head(space)
     }
@@ -114,31 +114,14 @@ impl Store {
         self.shared().spaces()
     }
 
-    /// The segment in which a version of a space lives, through the rollbacks of its history.
+    /// The segment in which a version of a space lives, through the rollbacks of its history; also if it was removed.
     pub fn head_at(&self, space: &SpaceName, version: Version) -> Result<Option<Head>, ReadError> {
         self.shared().head_at(space, version)
-    }
-
-    /// The commits that made a space's versions, ascending.
-    pub fn history(&self, space: &SpaceName) -> Result<Vec<(Version, CommitNo, RunId, WallTime)>, ReadError> {
-        self.shared().history(space)
     }
 
     /// A space as it was at a version.
     pub fn view(&self, head: Head) -> Result<View, ReadError> {
         Ok(View::new(self.clone(), self.shared().chain(head)?))
-    }
-
-    /// Opens a segment over `parent`: a fork if `expected` is `None` (the space must be new), else a rollback of the space,
-    /// which must still stand at `expected` and gets its next version. Blocks until durable.
-    pub fn open_segment(&self, space: &SpaceName, expected: Option<Head>, parent: Head) -> Result<Head, AppendError> {
-        if self.shared().chain(parent).is_err() {
-            return Err(AppendError::Invalid("the parent is no version of a space"));
-        }
-        match self.ask(Work::OpenSegment { space: space.clone(), expected, parent }, 256)? {
-            Answer::Opened(head) => Ok(head),
-            Answer::Receipt(_) => Err(AppendError::Invalid("no segment was opened")),
-        }
     }
 
     /// Appends a piece of a run's record and waits until it is durable, with all blobs put before.
@@ -255,7 +238,7 @@ impl Store {
         &self.handle.shared
     }
 
-    fn ask(&self, work: Work, bytes: usize) -> Result<Answer, AppendError> {
+    pub(crate) fn ask(&self, work: Work, bytes: usize) -> Result<Answer, AppendError> {
         if self.shared().queue.is_served_here() {
             return Err(AppendError::Invalid("the committer cannot wait for itself"));
         }

@@ -151,7 +151,8 @@ fn a_base_that_was_rolled_back_is_a_conflict_even_for_blind_writes() {
     let mut txn = Txn::at_head(&store);
     txn.put(b"x", b"1");
     let head = store.head(&name(SPACE)).unwrap().unwrap();
-    store.open_segment(&name(SPACE), Some(head), Head { version: Version(0), ..head }).unwrap();
+    let first = Head { version: Version(0), ..head };
+    store.rollback(&name(SPACE), head, first, reel_abi::id::WallTime(9)).unwrap();
     conflict(txn.commit(&store));
     // One that leaves nothing behind is serialised where it read.
     let receipt = Txn::begin(&store, head).commit(&store).unwrap();

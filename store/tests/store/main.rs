@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_macros, clippy::disallowed_methods)]
 
 mod blobs;
+mod branches;
 mod callbacks;
 mod concurrency;
 mod crash;

@@ -18,6 +18,9 @@ pub fn generated(cases: u32) -> Config {
     Config { cases, rng_seed, max_shrink_iters: 2000, failure_persistence: None, ..Config::default() }
 }
 
+/// A moment for what needs one.
+pub const NOW: WallTime = WallTime(3000);
+
 pub fn name(text: &str) -> SpaceName {
     text.parse().unwrap()
 }
