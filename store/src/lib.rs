@@ -26,6 +26,7 @@ mod audit;
 mod blobs;
 mod branching;
 mod chain;
+mod changed;
 mod committer;
 mod compare;
 mod counting;

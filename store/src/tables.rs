@@ -102,6 +102,12 @@ pub(crate) fn cell_key_part(bytes: &[u8], segment: SegmentId, family: u8) -> Opt
     rest.strip_prefix(&[family])
 }
 
+/// The family in a cell key; 0 if the bytes are no cell key.
+pub(crate) fn cell_key_family(bytes: &[u8]) -> u8 {
+    let (prefix, _) = split(bytes);
+    prefix.get(PREFIX_BYTES - 1).copied().unwrap_or(0)
+}
+
 /// The version in a cell key.
 pub(crate) fn cell_key_version(bytes: &[u8]) -> Option<Version> {
     let version = bytes.last_chunk::<VERSION_BYTES>()?;

@@ -14,7 +14,9 @@ use reel_store::{AppendError, Head, Made, Store, Tag, VersionRecord};
 
 use crate::support::*;
 
-type Content = BTreeMap<(u8, Vec<u8>), Vec<u8>>;
+type Key = (u8, Vec<u8>);
+
+type Content = BTreeMap<Key, Vec<u8>>;
 
 #[derive(Debug, Clone)]
 enum Op {
@@ -71,6 +73,8 @@ struct Model {
     /// The time of each version, if it has one.
     times: BTreeMap<(SpaceName, Version), WallTime>,
     clock: u64,
+    /// The keys that each commit wrote.
+    written: BTreeMap<(SpaceName, Version), Vec<Key>>,
     commits: u64,
     runs: u64,
     undelivered: Vec<CommitNo>,
@@ -188,6 +192,7 @@ impl Test {
         let versions = &model.spaces[&space];
         if !cells.is_empty() {
             let mut content = versions.last().unwrap().clone();
+            let keys: Vec<_> = cells.keys().cloned().collect();
             for (key, value) in cells {
                 match value {
                     Some(value) => drop(content.insert(key, vec![value; 3])),
@@ -195,6 +200,7 @@ impl Test {
                 }
             }
             let version = model.push(&space, content);
+            model.written.insert((space.clone(), version), keys);
             model.made(&space, version, Made::Commit { commit, run });
         }
         let version = Version(model.spaces[&space].len() as u64 - 1);
@@ -304,6 +310,7 @@ impl Test {
         for tag in 0..2 {
             assert_eq!(store.tag(&tag_name(tag)).unwrap(), model.tags.get(&tag_name(tag)).cloned());
         }
+        self.compare_changed();
         let undelivered: Vec<_> = store.undelivered().unwrap().into_iter().map(|(commit, _)| commit).collect();
         let mut open = model.undelivered.clone();
         open.sort();
@@ -313,6 +320,36 @@ impl Test {
         assert!(runs.is_sorted_by(|a, b| a.run > b.run) && runs.iter().all(|run| run.end.is_some()));
         assert_eq!(store.newest_run(), runs.first().map(|run| run.run));
         assert_sound(store);
+    }
+
+    /// What may have changed holds all that has, and nothing that was never written between the two.
+    fn compare_changed(&self) {
+        let versions: Vec<(&SpaceName, usize)> = self
+            .model
+            .spaces
+            .iter()
+            .flat_map(|(space, all)| (0..all.len()).map(move |version| (space, version)))
+            .collect();
+        let head = |(space, version): (&SpaceName, usize)| {
+            self.store().head_at(space, Version(version as u64)).unwrap().unwrap()
+        };
+        let steps = versions.len().div_ceil(12);
+        for a in versions.iter().step_by(steps.max(1)) {
+            for b in &versions {
+                let changed = self.store().changed(head(*a), head(*b)).unwrap();
+                assert!(changed.is_sorted_by(|a, b| a < b));
+                let (one, two) = (&self.model.spaces[a.0][a.1], &self.model.spaces[b.0][b.1]);
+                for key in one.keys().chain(two.keys()) {
+                    assert!(one.get(key) == two.get(key) || changed.contains(key), "{key:?} between {a:?} and {b:?}");
+                }
+                let (before, after) = (a.1.min(b.1), a.1.max(b.1));
+                if head(*a).segment == head(*b).segment {
+                    let written = |version: usize| self.model.written.get(&(a.0.clone(), Version(version as u64)));
+                    let known: BTreeSet<_> = (before + 1..=after).filter_map(written).flatten().cloned().collect();
+                    assert_eq!(changed, known.into_iter().collect::<Vec<_>>());
+                }
+            }
+        }
     }
 
     fn compare_version(&self, space: &SpaceName, version: usize, content: &Content) {
