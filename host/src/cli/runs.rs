@@ -137,6 +137,7 @@ struct Json<'a> {
     exit: Option<u32>,
     version: Option<u64>,
     commit: Option<u64>,
+    again: Option<u64>,
     begin: Time,
     end: Option<Time>,
     events: Option<u64>,
@@ -150,8 +151,14 @@ impl<'a> Json<'a> {
         let RunRecord { run, begin, end } = record;
         let end = end.as_ref();
         let (commit, version) = match end.map(|end| &end.disposition) {
-            Some(Disposition::Committed { commit, version } | Disposition::Partly { commit, version }) => (Some(commit.0), Some(version.0)),
+            Some(Disposition::Committed { commit, version } | Disposition::Partly { commit, version }) => {
+                (Some(commit.0), Some(version.0))
+            }
             _ => (None, None),
+        };
+        let again = match end.map(|end| &end.disposition) {
+            Some(Disposition::Lost { again }) => again.map(|again| again.0),
+            _ => None,
         };
         Self {
             run: run.0,
@@ -165,6 +172,7 @@ impl<'a> Json<'a> {
             exit: end.and_then(|end| if let Outcome::Exit { code } = end.outcome { Some(code) } else { None }),
             version,
             commit,
+            again,
             begin: Time(begin.at.0),
             end: end.map(|end| Time(end.at.0)),
             events: end.map(|end| end.events),

@@ -15,6 +15,7 @@ pub mod files_at;
 pub mod import;
 pub mod outbox;
 pub mod prepare;
+pub mod reached;
 pub mod replay;
 pub mod run;
 mod sink;
