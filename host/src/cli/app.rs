@@ -14,7 +14,8 @@ use super::exit::{self, Exit};
 use super::failure::Failure;
 use super::io::{Io, with_streams};
 use super::{
-    admin, completions, fork, fs, inspect, log, outbox, replay, resume, rollback, run, runs, show, spaces, tag, verify,
+    admin, completions, diff, fork, fs, history, inspect, kv, log, outbox, replay, resume, rollback, run, runs, show,
+    spaces, tag, verify,
 };
 use crate::world::process;
 
@@ -36,11 +37,14 @@ enum Command {
     Show(show::Args),
     Replay(replay::Args),
     Resume(resume::Args),
-    Fs(fs::Args),
     Spaces(spaces::Args),
+    History(history::Args),
+    Diff(diff::Args),
     Fork(fork::Args),
     Rollback(rollback::Args),
     Tag(tag::Args),
+    Fs(fs::Args),
+    Kv(kv::Args),
     Outbox(outbox::Args),
     Verify(verify::Args),
     Inspect(inspect::Args),
@@ -114,6 +118,7 @@ impl Cli {
         match &self.command {
             Command::Runs(_) | Command::Log(_) | Command::Show(_) | Command::Spaces(_) => true,
             Command::Fork(_) | Command::Rollback(_) | Command::Tag(_) => true,
+            Command::History(_) | Command::Diff(_) | Command::Kv(_) => true,
             Command::Fs(args) => args.only_reads(),
             Command::Run(_) | Command::Replay(_) | Command::Resume(_) | Command::Verify(_) => false,
             Command::Inspect(_) | Command::Completions(_) | Command::Outbox(_) => false,
@@ -132,6 +137,9 @@ impl Cli {
             Command::Log(args) => Some(log::execute(args, database, io)),
             Command::Show(args) => Some(show::execute(args, database, io)),
             Command::Spaces(args) => Some(spaces::execute(args, database, &self.database.flag(), io)),
+            Command::History(args) => Some(history::execute(args, database, io)),
+            Command::Diff(args) => Some(diff::execute(args, database, io)),
+            Command::Kv(args) => Some(kv::execute(args, database, io)),
             Command::Fork(args) => Some(fork::execute(args, database, io)),
             Command::Rollback(args) => Some(rollback::execute(args, database, &self.database.flag(), io)),
             Command::Tag(args) => Some(tag::execute(args, database, io)),

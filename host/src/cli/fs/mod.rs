@@ -67,6 +67,7 @@ fn failed(path: &SpacePath, error: &LookError) -> Failure {
     match error {
         LookError::Code(code) => Failure::not_found(format!("{path}: {}", words(*code))),
         LookError::Failed(what) => Failure::new(Exit::DATABASE, format!("{path}: {what}")),
+        LookError::Read(error) => error.clone().into(),
     }
 }
 
