@@ -302,7 +302,7 @@ fn write(store: &Store, space: &SpaceName, numbers: std::ops::Range<u64>) {
     let cell = |n: u64| Cell { family: 1, key: key(n).to_vec().into(), value: value.clone() };
     let mut cells: Vec<Cell> = numbers.map(cell).collect();
     cells.sort_by(|a, b| a.key.cmp(&b.key));
-    next.ending.as_mut().and_then(|ending| ending.commit.as_mut()).unwrap().cells = cells;
+    next.commit.as_mut().unwrap().cells = cells;
     store.append(next).unwrap();
 }
 
