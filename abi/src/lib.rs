@@ -5,6 +5,7 @@
 pub mod bytes;
 pub mod content;
 pub mod event;
+pub mod faults;
 pub mod frame;
 pub mod id;
 pub mod limits;

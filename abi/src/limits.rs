@@ -114,9 +114,12 @@ impl LimitKind {
     pub fn unit(&self) -> &'static str {
         match self {
             Self::Deadline => " ms",
-            Self::Memory | Self::LoggedBytes | Self::WrittenBytes | Self::Stack | Self::FileBytes | Self::Transaction => {
-                " bytes"
-            }
+            Self::Memory
+            | Self::LoggedBytes
+            | Self::WrittenBytes
+            | Self::Stack
+            | Self::FileBytes
+            | Self::Transaction => " bytes",
             Self::Table | Self::HostCalls | Self::OpenHandles | Self::SpaceFiles => "",
         }
     }

@@ -8,11 +8,12 @@
 //! ```
 
 use crate::bytes::Bytes;
+use crate::faults::{Base, CasFault, KvFault, TxnFault};
 use crate::limits::LimitKind;
 use crate::outcome::Outcome;
 use crate::types::{
-    Advice, Base, Captured, CasFault, Data, DescriptorFlags, DirEntry, Draw, FsCode, Growth, Handle, HostNode, KvFault, MonotonicReading, Nanos,
-    NewTime, NodeKind, OpenFlags, Payload, Resource, Stat, Stdio, StreamFault, TxnFault, WallReading,
+    Advice, Captured, Data, DescriptorFlags, DirEntry, Draw, FsCode, Growth, Handle, HostNode, MonotonicReading, Nanos,
+    NewTime, NodeKind, OpenFlags, Payload, Resource, Stat, Stdio, StreamFault, WallReading,
 };
 use crate::value::{Describe, Value};
 use crate::wire::{CodecError, Reader, Wire, Writer};

@@ -9,7 +9,9 @@ use reel_abi::frame::FRAME_MAX_BYTES;
 use reel_abi::id::{Digest, RunId, Seq, WallTime};
 use reel_abi::limits::{LimitKind, Limits};
 use reel_abi::outcome::{DirGrant, Disposition, Outcome, RunBegin, RunEnd};
-use reel_abi::record::{Cell, CellValue, Chunk, CommitRecord, Frame, HostChange, LogItem, OutboxEntry, SpaceChange};
+use reel_abi::record::{
+    Cell, CellValue, Chunk, CommitRecord, Cut, Frame, HostChange, LogItem, OutboxEntry, Retention, SpaceChange,
+};
 use reel_abi::types::{Data, DescriptorFlags, FsCode, Handle, OpenFlags, Payload, Stdio, WallReading};
 use reel_abi::vocabulary::{
     ALL, Call, ClockWall, EventView, FsOpen, FsWrite, RandomBytes, RunBegins, RunEnds, StdioWrite,
@@ -58,7 +60,7 @@ proptest! {
 
     /// A golden item with some bytes changed is refused or is another item; it is never a panic, and never two readings.
     #[test]
-    fn changed_items_are_refused_or_canonical(at: prop::sample::Index, value: u8, which in 0usize..7) {
+    fn changed_items_are_refused_or_canonical(at: prop::sample::Index, value: u8, which in 0usize..12) {
         let (_, item) = &golden()[which];
         let mut bytes = item.to_bytes();
         let at = at.index(bytes.len());
@@ -165,6 +167,23 @@ fn golden() -> Vec<(&'static str, LogItem)> {
         raw_len: 3,
         packed: Bytes(vec![1, 2]),
     };
+    let branched = LogItem::Branched {
+        space: "trial".parse().expect("name"),
+        segment: reel_abi::id::SegmentId(4),
+        version: reel_abi::id::Version(0),
+        source: space(),
+        parent: (segment, version),
+        at: WallTime(7),
+    };
+    let tag = || "before-2.0".parse().expect("tag");
+    let retention = Retention {
+        at: WallTime(11),
+        policy: "--keep 30d".into(),
+        segments: vec![Cut { segment, border: version, kept: vec![reel_abi::id::Version(2)] }],
+        runs_before: run,
+        rows_through: reel_abi::id::Position(1000),
+        base: Digest::of(b"base"),
+    };
     vec![
         ("begun", LogItem::Begun { run, begin }),
         ("frame", LogItem::Frame { frame }),
@@ -173,6 +192,11 @@ fn golden() -> Vec<(&'static str, LogItem)> {
         ("delivered", LogItem::Delivered { commit }),
         ("space-opened", LogItem::SpaceOpened { space: space(), segment, version, parent: Some((segment, version)) }),
         ("space-made", LogItem::SpaceOpened { space: space(), segment, version, parent: None }),
+        ("branched", branched),
+        ("space-removed", LogItem::SpaceRemoved { space: space(), at: WallTime(8) }),
+        ("tag-set", LogItem::TagSet { tag: tag(), space: space(), segment, version, at: WallTime(9) }),
+        ("tag-removed", LogItem::TagRemoved { tag: tag(), at: WallTime(10) }),
+        ("retained", LogItem::Retained { retention }),
     ]
 }
 

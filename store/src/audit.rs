@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use reel_abi::id::{CommitNo, Digest, Position, RunId, SegmentId, Seq, SpaceName, Version};
+use reel_abi::id::{CommitNo, Digest, Position, RunId, SegmentId, Seq, SpaceName, TagName, Version};
 use reel_abi::record::{CellValue, Chunk, CommitRecord, Frame, HostChange, LogItem, SpaceChange};
 
 use crate::chain::Head;
+use crate::tags::Tag;
 use crate::verify::{Place, VerifyReport};
 
 /// The books.
@@ -16,11 +17,16 @@ pub(crate) struct Audit {
     /// Open runs and the event that comes next in each.
     runs: BTreeMap<RunId, Seq>,
     commit: Option<CommitNo>,
-    /// Where the spaces stand.
+    /// Where names stand, or stood when they were removed.
     pub(crate) heads: BTreeMap<SpaceName, Head>,
+    pub(crate) removed: BTreeSet<SpaceName>,
+    pub(crate) tags: BTreeMap<TagName, Tag>,
+    /// The head of a space that the item before opened.
+    opened: Option<(Position, Head)>,
     /// Commits with effects, until delivered.
     pub(crate) outbox: BTreeMap<CommitNo, usize>,
-    segments: BTreeSet<SegmentId>,
+    /// Segments, and the newest version of each.
+    segments: BTreeMap<SegmentId, Version>,
     pub(crate) totals: Totals,
     /// Payloads that an item names, and one place that does.
     pub(crate) named: BTreeMap<Digest, Place>,
@@ -50,6 +56,9 @@ impl Audit {
         self.runs.clear();
         self.commit = None;
         self.heads.clear();
+        self.removed.clear();
+        self.tags.clear();
+        self.segments.clear();
         self.outbox.clear();
     }
 
@@ -59,9 +68,12 @@ impl Audit {
     }
 
     /// Takes in an item.
-    pub(crate) fn item(&mut self, at: Place, item: &LogItem, report: &mut VerifyReport) {
+    pub(crate) fn item(&mut self, row: Position, at: Place, item: &LogItem, report: &mut VerifyReport) {
+        let opened = self.opened.take();
         match item {
             LogItem::Begun { run, begin } => {
+                let head = Head { segment: begin.segment, version: begin.version };
+                self.totals.versions += u64::from(opened == Some((row, head)));
                 report.runs += 1;
                 self.totals.begins += 1;
                 self.name(begin.content, &at);
@@ -81,16 +93,70 @@ impl Audit {
                 self.outbox.remove(commit);
             }
             LogItem::SpaceOpened { space, segment, version, parent } => {
-                self.totals.segments += 1;
-                if !self.segments.insert(*segment) {
-                    report.add(at.clone(), format!("segment {segment} was opened before"));
-                }
-                if parent.is_some_and(|(parent, _)| parent >= *segment) {
-                    report.add(at, format!("segment {segment} lies over one that is not older"));
-                }
-                self.heads.insert(space.clone(), Head { segment: *segment, version: *version });
+                let head = Head { segment: *segment, version: *version };
+                self.opening(&at, space, head, *parent, report);
+                self.opened = Some((row, head));
             }
-            _ => {}
+            LogItem::Branched { space, segment, version, source, parent, .. } => {
+                self.totals.versions += 1;
+                let (stands, removed) = (self.heads.contains_key(space), self.removed.contains(space));
+                if stands && !removed && source != space {
+                    report.add(at.clone(), format!("space {space} is forked from {source} but is there already"));
+                }
+                self.opening(&at, space, Head { segment: *segment, version: *version }, Some(*parent), report);
+            }
+            LogItem::SpaceRemoved { space, .. } => {
+                let known = self.heads.contains_key(space);
+                if !self.removed.insert(space.clone()) || (!known && !self.blind) {
+                    report.add(at, format!("space {space} is removed and was not there"));
+                }
+            }
+            LogItem::TagSet { tag, space, segment, version, at: time } => {
+                self.see(&at, *segment, *version, report);
+                let head = Head { segment: *segment, version: *version };
+                self.tags.insert(tag.clone(), Tag { tag: tag.clone(), space: space.clone(), head, at: *time });
+            }
+            LogItem::TagRemoved { tag, .. } => {
+                if self.tags.remove(tag).is_none() && !self.blind {
+                    report.add(at, format!("tag {tag} is removed and was not there"));
+                }
+            }
+            LogItem::Retained { .. } => {}
+        }
+    }
+
+    fn opening(
+        &mut self,
+        at: &Place,
+        space: &SpaceName,
+        head: Head,
+        parent: Option<(SegmentId, Version)>,
+        report: &mut VerifyReport,
+    ) {
+        let Head { segment, version } = head;
+        self.totals.segments += 1;
+        if let Some((parent, seen)) = parent {
+            if parent >= segment {
+                report.add(at.clone(), format!("segment {segment} lies over one that is not older"));
+            }
+            self.see(at, parent, seen, report);
+        }
+        if self.segments.insert(segment, version).is_some() {
+            report.add(at.clone(), format!("segment {segment} was opened before"));
+        }
+        let last = self.heads.insert(space.clone(), head);
+        let due = last.map_or(Version(0), |last| last.version.next());
+        if version != due && !(self.blind && last.is_none()) {
+            report.add(at.clone(), format!("{space} goes on with version {version} where {due} is due"));
+        }
+        self.removed.remove(space);
+    }
+
+    /// Notes that a version is looked at.
+    fn see(&self, at: &Place, segment: SegmentId, version: Version, report: &mut VerifyReport) {
+        let newest = self.segments.get(&segment);
+        if newest.is_none_or(|newest| version > *newest) && !(self.blind && newest.is_none()) {
+            report.add(at.clone(), format!("segment {segment} has no version {version}"));
         }
     }
 
@@ -147,6 +213,10 @@ impl Audit {
             }
         }
         let head = Head { segment: *segment, version: *version };
+        self.segments.insert(*segment, *version);
+        if self.removed.contains(space) {
+            report.add(at.clone(), format!("a commit to {space}, which was removed"));
+        }
         match self.heads.insert(space.clone(), head) {
             Some(old) if old.segment != *segment || old.version.next() != *version => {
                 let what =

@@ -16,13 +16,15 @@ use reel_abi::id::{SegmentId, SpaceName, Version};
 use reel_abi::wire_struct;
 use thiserror::Error;
 
-/// Where a space stands: the segment it is written to and its version.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Head {
-    /// The segment.
-    pub segment: SegmentId,
-    /// The version; 0 if nothing was committed yet.
-    pub version: Version,
+wire_struct! {
+    /// Where a space stands: the segment it is written to and its version.
+    #[derive(Copy, Hash)]
+    pub struct Head {
+        /// The segment.
+        pub segment: SegmentId,
+        /// The version; 0 if nothing was committed yet.
+        pub version: Version,
+    }
 }
 
 wire_struct! {

@@ -1,16 +1,19 @@
 //! The state against the log: every item must be found in it, and there must be nothing else.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use redb::{ReadTransaction, ReadableTableMetadata};
-use reel_abi::id::Position;
+use reel_abi::id::{CommitNo, Position, RunId, SegmentId, SpaceName, Version};
 use reel_abi::record::LogItem;
 use reel_abi::wire::Wire;
 
 use crate::audit::{Audit, Totals};
-use crate::chain::Segment;
+use crate::chain::{Head, Segment};
 use crate::error::Trouble;
+use crate::flat;
 use crate::redb_file::table;
+use crate::slice::Origin;
 use crate::state::Snapshot;
 use crate::tables::*;
 use crate::verify::{Place, VerifyReport};
@@ -25,7 +28,6 @@ pub(crate) fn row(
     let state = Snapshot(txn);
     let cells = table(txn, CELLS)?;
     let frames = table(txn, FRAMES)?;
-    let versions = table(txn, VERSIONS)?;
     for (offset, item) in items {
         let mut wrong = |what: String| report.add(Place::Item(position, *offset), format!("the state has {what}"));
         match item {
@@ -52,10 +54,8 @@ pub(crate) fn row(
                     wrong(format!("not this place for commit {}", record.number));
                 }
                 for change in &record.spaces {
-                    let made = (record.number.0, record.run.0, record.at.0);
-                    let key = (change.space.as_str(), change.version.0);
-                    let known = versions.as_ref().map(|versions| versions.get(key)).transpose()?.flatten();
-                    if known.map(|known| known.value()) != Some(made) {
+                    let made = Origin { commit: record.number, run: record.run, at: record.at };
+                    if state.origin(&change.space, change.version)? != Some(made) {
                         wrong(format!("another origin of {}@{}", change.space, change.version));
                     }
                     for cell in &change.cells {
@@ -67,22 +67,40 @@ pub(crate) fn row(
                     }
                 }
             }
-            LogItem::Branched { .. }
+            LogItem::SpaceOpened { space, segment, version, parent } => {
+                if !has_segment(&state, space, Head { segment: *segment, version: *version }, *parent)? {
+                    wrong(format!("no such segment {segment}"));
+                }
+            }
+            LogItem::Branched { space, segment, version, parent, at, .. } => {
+                if !has_segment(&state, space, Head { segment: *segment, version: *version }, Some(*parent))? {
+                    wrong(format!("no such segment {segment}"));
+                }
+                let origin = Origin { commit: CommitNo(0), run: RunId(0), at: *at };
+                if state.origin(space, *version)? != Some(origin) {
+                    wrong(format!("another origin of {space}@{version}"));
+                }
+            }
+            // What changes in place is compared with the totals.
+            LogItem::Delivered { .. }
             | LogItem::SpaceRemoved { .. }
             | LogItem::TagSet { .. }
             | LogItem::TagRemoved { .. }
             | LogItem::Retained { .. } => {}
-            LogItem::SpaceOpened { space, segment, version, parent } => {
-                let opened = Segment { space: space.clone(), opened: *version, parent: *parent };
-                let opening = state.opening(space, *version)?;
-                if state.segment(*segment)? != Some(opened) || opening != Some((*version, *segment)) {
-                    wrong(format!("no such segment {segment}"));
-                }
-            }
-            LogItem::Delivered { .. } => {}
         }
     }
     Ok(())
+}
+
+fn has_segment(
+    state: &Snapshot<'_>,
+    space: &SpaceName,
+    head: Head,
+    parent: Option<(SegmentId, Version)>,
+) -> Result<bool, Trouble> {
+    let opened = Segment { space: space.clone(), opened: head.version, parent };
+    let opening = state.opening(space, head.version)?;
+    Ok(state.segment(head.segment)? == Some(opened) && opening == Some((head.version, head.segment)))
 }
 
 /// Compares what changes in place, and how many entries there are. Only right at the row that the state has reached.
@@ -92,11 +110,18 @@ pub(crate) fn totals(
     path: &Path,
     report: &mut VerifyReport,
 ) -> Result<(), Trouble> {
+    for (segment, flat) in Snapshot(txn).flats()? {
+        if let Some(what) = flat::check(txn, segment, &flat)? {
+            report.add(Place::File(path.to_owned()), what);
+        }
+    }
     if !audit.is_complete() {
         return Ok(());
     }
+    let flats = Snapshot(txn).flats()?;
+    let copied = flats.iter().map(|(_, flat)| flat.copied).fold(0, u64::saturating_add);
     let found = Totals {
-        cells: table(txn, CELLS)?.map_or(Ok(0), |table| table.len())?,
+        cells: table(txn, CELLS)?.map_or(Ok(0), |table| table.len())?.saturating_sub(copied),
         segments: table(txn, SEGMENTS)?.map_or(Ok(0), |table| table.len())?,
         versions: table(txn, VERSIONS)?.map_or(Ok(0), |table| table.len())?,
         begins: table(txn, BEGINS)?.map_or(Ok(0), |table| table.len())?,
@@ -120,6 +145,14 @@ pub(crate) fn totals(
     }
     if let Some(space) = heads.keys().find(|space| !audit.heads.contains_key(space)) {
         report.add(Place::Space(space.clone()), "the state has a head of this space, the log has none");
+    }
+    let removed: BTreeSet<_> = state.removed()?.into_iter().map(|(space, _)| space).collect();
+    if let Some(space) = removed.symmetric_difference(&audit.removed).next() {
+        let what = "state and log do not agree on whether this space was removed";
+        report.add(Place::Space(space.clone()), what);
+    }
+    if !state.tags()?.iter().eq(audit.tags.values()) {
+        report.add(Place::File(path.to_owned()), "has other tags than the log gives");
     }
     let outbox: Vec<_> = state.outbox()?.into_iter().map(|(commit, entries)| (commit, entries.len())).collect();
     if !outbox.iter().copied().eq(audit.outbox.iter().map(|(commit, len)| (*commit, *len))) {

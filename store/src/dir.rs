@@ -124,6 +124,14 @@ pub(crate) fn sync_dir(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }
 
+/// Removes a file; one that is not there is removed already.
+pub(crate) fn remove(path: &Path) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+        _ => Ok(()),
+    }
+}
+
 /// Renames a damaged file to `NAME.damaged-N`, N the first free number, and returns the new name.
 pub(crate) fn set_aside(path: &Path) -> io::Result<PathBuf> {
     for number in 1u32.. {

@@ -13,7 +13,7 @@ use crate::submission::Submission;
 fn frames(store: &Store) -> Submission {
     let run = store.next_run();
     let frame = Frame::pack(run, Seq(0), 1, (WallTime(0), WallTime(0)), b"raw").unwrap();
-    Submission { run, begun: None, frames: vec![frame], ending: None }
+    Submission { run, begun: None, frames: vec![frame], commit: None, ending: None }
 }
 
 #[test]

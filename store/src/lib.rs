@@ -20,20 +20,28 @@
 //!                     state.redb        reads: active slice, frozen slice, state.redb
 //! ```
 
+mod answer;
 mod applier;
 mod audit;
 mod blobs;
+mod branching;
 mod chain;
+mod changed;
 mod committer;
 mod compare;
+mod counting;
 mod dir;
 mod error;
 #[cfg(test)]
 mod failures;
+mod flat;
+mod history;
 mod live;
 mod log;
 mod opening;
 mod queue;
+mod reads;
+mod recent;
 mod redb_file;
 mod row;
 mod runs;
@@ -44,14 +52,20 @@ mod state;
 mod store;
 mod submission;
 mod tables;
+mod tags;
+mod upkeep;
 mod verify;
 mod view;
+mod words;
 
 pub use blobs::{BLOCK_BYTES, Blobs};
 pub use chain::Head;
 pub use error::{AppendError, OpenError, ReadError};
+pub use history::{Change, Made, VersionRecord};
+pub use reads::ReadSet;
 pub use runs::{FrameRef, RunRecord};
 pub use store::Store;
-pub use submission::{Ending, Proposal, Receipt, Submission};
+pub use submission::{Counter, Ending, Proposal, Receipt, Submission};
+pub use tags::Tag;
 pub use verify::{Place, Problem, VerifyReport};
 pub use view::View;

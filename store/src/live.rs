@@ -9,7 +9,7 @@ use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use reel_abi::id::{RunId, SegmentId, SpaceName};
 use reel_abi::record::LogItem;
 
-use crate::chain::Segment;
+use crate::chain::{Head, Segment};
 use crate::row::RowEnd;
 use crate::slice::Slice;
 use crate::state::Newest;
@@ -20,6 +20,9 @@ const SLICE_BYTES: usize = 16 << 20;
 /// A slice of so much log is handed over too; bounds what opening has to read after a crash.
 const SLICE_ROWS: usize = 16_384;
 const SLICE_LOG_BYTES: usize = 64 << 20;
+
+/// So many forks and rollbacks are handed over too: chains of them are made flat only where they are in the state.
+const SLICE_BRANCHES: usize = 16;
 
 /// With this many bytes waiting behind a slice that is still being written, commits wait; stops memory from growing when the
 /// disk is slower than the guests.
@@ -32,8 +35,8 @@ pub(crate) struct Live {
     pub(crate) active: Slice,
     /// Is being written to the state file.
     pub(crate) frozen: Option<Arc<Slice>>,
-    /// Segments of spaces that no run has begun in yet.
-    pub(crate) reserved: BTreeMap<SpaceName, SegmentId>,
+    /// Where spaces will stand that no run has begun in yet.
+    pub(crate) reserved: BTreeMap<SpaceName, Head>,
     /// The highest numbers in use, reservations included.
     pub(crate) newest: Newest,
     /// The last row of the log.
@@ -74,8 +77,13 @@ impl Live {
         if let Some(known) = self.slices().find_map(|slice| slice.segments.get(&segment)) {
             return Some(known.clone());
         }
-        let (space, _) = self.reserved.iter().find(|(_, reserved)| **reserved == segment)?;
-        Some(Segment { space: space.clone(), opened: reel_abi::id::Version(0), parent: None })
+        let (space, head) = self.reserved.iter().find(|(_, reserved)| reserved.segment == segment)?;
+        Some(Segment { space: space.clone(), opened: head.version, parent: None })
+    }
+
+    /// Whether nothing was written to a segment, not even that it was opened.
+    pub(crate) fn is_promised(&self, segment: SegmentId) -> bool {
+        self.reserved.values().any(|head| head.segment == segment)
     }
 
     /// The newest run with a begin mark.
@@ -85,8 +93,8 @@ impl Live {
 
     /// Whether the active slice is worth writing.
     pub(crate) fn is_large(&self) -> bool {
-        let Slice { bytes, rows, log_bytes, .. } = self.active;
-        bytes >= SLICE_BYTES || rows >= SLICE_ROWS || log_bytes >= SLICE_LOG_BYTES
+        let Slice { bytes, rows, log_bytes, branches, .. } = self.active;
+        bytes >= SLICE_BYTES || rows >= SLICE_ROWS || log_bytes >= SLICE_LOG_BYTES || branches >= SLICE_BRANCHES
     }
 
     /// Hands the active slice over for writing if it is large enough; says whether it did.

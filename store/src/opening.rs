@@ -33,6 +33,7 @@ pub(crate) fn open(root: &Path, owner: &str, create: bool, log_file_bytes: u64) 
     let dir = Arc::new(Dir::open(root, owner, create)?);
     let (log, end) = Log::open(dir.clone(), log_file_bytes)?;
     let mut state = RedbFile::new(dir.state(), STATE_CACHE_BYTES);
+    forget_other_layout(&dir, &mut state)?;
     let (mut applied, mut newest) = match applied(&state) {
         Ok(known) => known,
         Err(fault) => restart(&dir, &mut state, fault)?,
@@ -53,6 +54,19 @@ pub(crate) fn open(root: &Path, owner: &str, create: bool, log_file_bytes: u64) 
 
 fn applied(state: &RedbFile) -> Result<(RowEnd, Newest), Fault> {
     state::read(state, |snapshot| Ok((snapshot.applied()?, snapshot.newest()?)))
+}
+
+/// Removes a state that an older build laid out in another way. What cannot be read is left to be set aside.
+fn forget_other_layout(dir: &Dir, state: &mut RedbFile) -> Result<(), OpenError> {
+    if !state::read(state, |snapshot| snapshot.is_of_other_layout()).unwrap_or(false) {
+        return Ok(());
+    }
+    state.close()?;
+    let path = dir.state();
+    dir::remove(&path).map_err(|e| OpenError::from(Trouble::Io(e).in_file(&path)))?;
+    tracing::info!("the state was laid out by another build, making it again from the log");
+    *state = RedbFile::new(path, STATE_CACHE_BYTES);
+    Ok(())
 }
 
 /// Sets a damaged state aside and begins an empty one.

@@ -4,15 +4,15 @@
 //! they have become many. Each entry carries the ticket of the last blob put before it: it may not be written earlier.
 
 use std::collections::VecDeque;
-use std::sync::mpsc::Sender;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread::ThreadId;
 use std::time::Duration;
 
-use reel_abi::id::{CommitNo, SpaceName};
+use reel_abi::id::CommitNo;
 
-use crate::chain::Head;
-use crate::error::AppendError;
-use crate::submission::{Receipt, Submission};
+use crate::answer::Reply;
+use crate::branching::Deed;
+use crate::submission::Submission;
 
 /// The longest that an entry without a waiting caller stays in the queue.
 const SOON: Duration = Duration::from_millis(50);
@@ -31,14 +31,7 @@ const BATCH_BYTES: usize = 32 << 20;
 pub(crate) enum Work {
     Submit(Box<Submission>),
     Delivered(CommitNo),
-    OpenSegment { space: SpaceName, expected: Option<Head>, parent: Head },
-}
-
-/// What the committer says: a receipt, or the head of an opened segment.
-#[derive(Debug, Clone)]
-pub(crate) enum Answer {
-    Receipt(Receipt),
-    Opened(Head),
+    History(Box<Deed>),
 }
 
 /// Work with its circumstances.
@@ -47,8 +40,8 @@ pub(crate) struct Entry {
     pub(crate) work: Work,
     pub(crate) bytes: usize,
     pub(crate) ticket: u64,
-    /// Where a waiting caller gets the answer.
-    pub(crate) answer: Option<Sender<Result<Answer, AppendError>>>,
+    /// Who waits for the answer, if anybody does.
+    pub(crate) answer: Option<Reply>,
 }
 
 /// What the committer has to do.
@@ -67,6 +60,7 @@ pub(crate) struct Queue {
     waiting: Mutex<Waiting>,
     work: Condvar,
     room: Condvar,
+    committer: OnceLock<ThreadId>,
 }
 
 #[derive(Debug, Default)]
@@ -78,10 +72,20 @@ struct Waiting {
 }
 
 impl Queue {
-    /// Adds an entry; waits while the queue is full. `ticket` is asked for under the queue's lock, so tickets ascend.
+    /// Makes this thread the committer.
+    pub(crate) fn serve(&self) {
+        let _ = self.committer.set(std::thread::current().id());
+    }
+
+    /// Whether this thread is the committer, which cannot wait for itself.
+    pub(crate) fn is_served_here(&self) -> bool {
+        self.committer.get() == Some(&std::thread::current().id())
+    }
+
+    /// Adds an entry; waits while the queue is full, unless this is the committer's thread. `ticket` is asked for under the queue's lock, so tickets ascend.
     pub(crate) fn push(&self, mut entry: Entry, ticket: impl FnOnce() -> u64) {
         let mut waiting = self.lock();
-        while waiting.bytes > FULL_BYTES {
+        while waiting.bytes > FULL_BYTES && !self.is_served_here() {
             waiting = self.room.wait(waiting).unwrap_or_else(PoisonError::into_inner);
         }
         entry.ticket = ticket();

@@ -64,6 +64,11 @@ impl RowBuilder {
         self.items.push((offset, item));
     }
 
+    /// Its items and their offsets.
+    pub(crate) fn items(&self) -> &[(u32, LogItem)] {
+        &self.items
+    }
+
     /// How many bytes it has.
     pub(crate) fn len(&self) -> usize {
         self.writer.len()
@@ -141,9 +146,10 @@ fn numbers(item: &LogItem) -> Vec<u64> {
         LogItem::Branched { segment, version, parent, .. } => vec![segment.0, version.0, parent.0.0, parent.1.0],
         LogItem::TagSet { segment, version, .. } => vec![segment.0, version.0],
         LogItem::Retained { retention } => {
-            let cut = retention.segments.iter().flat_map(|cut| {
-                cut.kept.iter().map(|version| version.0).chain([cut.segment.0, cut.border.0])
-            });
+            let cut = retention
+                .segments
+                .iter()
+                .flat_map(|cut| cut.kept.iter().map(|version| version.0).chain([cut.segment.0, cut.border.0]));
             cut.chain([retention.runs_before.0, retention.rows_through.0]).collect()
         }
         LogItem::SpaceRemoved { .. } | LogItem::TagRemoved { .. } => Vec::new(),

@@ -2,57 +2,108 @@
 
 use std::collections::BTreeMap;
 
-use reel_abi::id::{CommitNo, RunId, SegmentId, SpaceName, Version, WallTime};
+use reel_abi::id::{SegmentId, SpaceName, Version};
 
 use crate::chain::{self, Head, Segment};
 use crate::error::ReadError;
+use crate::live::Live;
 use crate::state;
 use crate::store::Shared;
 
+/// Where a name stands, or stood when it was removed.
+#[derive(Debug, Clone, Copy)]
+struct Standing {
+    head: Head,
+    removed: bool,
+}
+
+/// What memory says of a name. That it was made again is in no older slice than that it was removed.
+#[derive(Debug, Clone, Copy)]
+struct InMemory {
+    head: Option<Head>,
+    removed: Option<bool>,
+}
+
+fn in_memory(live: &Live, space: &SpaceName) -> InMemory {
+    InMemory {
+        head: live.slices().find_map(|slice| slice.heads.get(space).copied()),
+        removed: live.slices().find_map(|slice| slice.removed.get(space)).map(|at| at.is_some()),
+    }
+}
+
 impl Shared {
     pub(crate) fn head(&self, space: &SpaceName) -> Result<Option<Head>, ReadError> {
-        let known = self.live.read().slices().find_map(|slice| slice.heads.get(space).copied());
-        match known {
-            Some(head) => Ok(Some(head)),
-            None => Ok(state::read(&self.state, |snapshot| snapshot.head(space))?),
+        let standing = self.standing(space)?;
+        Ok(standing.filter(|standing| !standing.removed).map(|standing| standing.head))
+    }
+
+    /// Where a name stands, or stood when it was removed.
+    pub(crate) fn last_head(&self, space: &SpaceName) -> Result<Option<Head>, ReadError> {
+        Ok(self.standing(space)?.map(|standing| standing.head))
+    }
+
+    fn standing(&self, space: &SpaceName) -> Result<Option<Standing>, ReadError> {
+        let in_memory = in_memory(&self.live.read(), space);
+        self.complete(in_memory, space)
+    }
+
+    /// Asks the state file for what is not in memory.
+    fn complete(&self, known: InMemory, space: &SpaceName) -> Result<Option<Standing>, ReadError> {
+        if let InMemory { head: Some(head), removed: Some(removed) } = known {
+            return Ok(Some(Standing { head, removed }));
         }
+        let InMemory { head, removed } = known;
+        Ok(state::read(&self.state, |snapshot| {
+            let head = head.map_or_else(|| snapshot.head(space), |head| Ok(Some(head)))?;
+            let removed = removed.map_or_else(|| snapshot.is_removed(space), Ok)?;
+            Ok(head.map(|head| Standing { head, removed }))
+        })?
+        // Without a file nothing was removed that memory does not know of.
+        .or(head.map(|head| Standing { head, removed: removed.unwrap_or(false) })))
     }
 
     pub(crate) fn head_or_new(&self, space: &SpaceName) -> Result<Head, ReadError> {
         if let Some(head) = self.head(space)? {
             return Ok(head);
         }
+        // It may have been opened meanwhile. Nothing moves from memory to the file while this lock is held.
         let mut live = self.live.write();
-        // It may have been opened between the two locks; then it is in memory still.
-        if let Some(head) = live.slices().find_map(|slice| slice.heads.get(space).copied()) {
+        let last = self.complete(in_memory(&live, space), space)?;
+        if let Some(Standing { head, removed: false }) = last {
             return Ok(head);
         }
-        let segment = match live.reserved.get(space) {
-            Some(segment) => *segment,
-            None => {
-                let segment = live.take_segment();
-                live.reserved.insert(space.clone(), segment);
-                segment
-            }
-        };
-        Ok(Head { segment, version: Version(0) })
+        if let Some(promised) = live.reserved.get(space) {
+            return Ok(*promised);
+        }
+        let version = last.map_or(Version(0), |last| last.head.version.next());
+        let head = Head { segment: live.take_segment(), version };
+        live.reserved.insert(space.clone(), head);
+        Ok(head)
     }
 
     pub(crate) fn spaces(&self) -> Result<Vec<(SpaceName, Head)>, ReadError> {
-        let mut spaces = BTreeMap::new();
+        let (mut heads, mut removed) = (BTreeMap::new(), BTreeMap::new());
         for slice in self.live.read().slices() {
             for (space, head) in &slice.heads {
-                spaces.entry(space.clone()).or_insert(*head);
+                heads.entry(space.clone()).or_insert(*head);
+            }
+            for (space, at) in &slice.removed {
+                removed.entry(space.clone()).or_insert(at.is_some());
             }
         }
-        for (space, head) in state::read(&self.state, |snapshot| snapshot.heads())? {
-            spaces.entry(space).or_insert(head);
+        let (known, gone) = state::read(&self.state, |snapshot| Ok((snapshot.heads()?, snapshot.removed()?)))?;
+        for (space, head) in known {
+            heads.entry(space).or_insert(head);
         }
-        Ok(spaces.into_iter().collect())
+        for (space, _) in gone {
+            removed.entry(space).or_insert(true);
+        }
+        heads.retain(|space, _| !removed.get(space).copied().unwrap_or(false));
+        Ok(heads.into_iter().collect())
     }
 
     pub(crate) fn head_at(&self, space: &SpaceName, version: Version) -> Result<Option<Head>, ReadError> {
-        let Some(head) = self.head(space)? else { return Ok(None) };
+        let Some(head) = self.last_head(space)? else { return Ok(None) };
         if version > head.version {
             return Ok(None);
         }
@@ -61,7 +112,7 @@ impl Shared {
     }
 
     /// The newest segment of a space opened at or before a version.
-    fn opening(&self, space: &SpaceName, at: Version) -> Result<Option<(Version, SegmentId)>, ReadError> {
+    pub(crate) fn opening(&self, space: &SpaceName, at: Version) -> Result<Option<(Version, SegmentId)>, ReadError> {
         let live = self.live.read();
         let range = (space.clone(), Version(0))..=(space.clone(), at);
         let in_memory = live.slices().find_map(|slice| slice.openings.range(range.clone()).next_back());
@@ -73,30 +124,34 @@ impl Shared {
         }
     }
 
-    pub(crate) fn history(&self, space: &SpaceName) -> Result<Vec<(Version, CommitNo, RunId, WallTime)>, ReadError> {
-        let mut history = BTreeMap::new();
-        for slice in self.live.read().slices() {
-            let range = (space.clone(), Version(0))..=(space.clone(), Version(u64::MAX));
-            for ((_, version), made) in slice.versions.range(range) {
-                history.insert(*version, *made);
-            }
-        }
-        for (version, commit, run, at) in state::read(&self.state, |snapshot| snapshot.versions(space))? {
-            history.insert(version, (commit, run, at));
-        }
-        Ok(history.into_iter().map(|(version, (commit, run, at))| (version, commit, run, at)).collect())
+    /// The segments that a head sees, nearest first, back to the beginning of all.
+    pub(crate) fn chain(&self, head: Head) -> Result<Vec<Head>, ReadError> {
+        self.check_head(head)?;
+        chain::chain(head, |segment| self.segment(segment))
     }
 
-    /// The segments that a head sees, nearest first.
-    pub(crate) fn chain(&self, head: Head) -> Result<Vec<Head>, ReadError> {
+    /// The segments to be looked at for what a head sees, nearest first: the chain down to the first flat one.
+    pub(crate) fn seen(&self, head: Head) -> Result<Vec<Head>, ReadError> {
+        self.check_head(head)?;
+        chain::chain(head, |id| {
+            let known = self.live.read().segment(id);
+            match known {
+                Some(known) => Ok(Some(known)),
+                None => Ok(state::read(&self.state, |snapshot| snapshot.seen_segment(id))?),
+            }
+        })
+    }
+
+    fn check_head(&self, head: Head) -> Result<(), ReadError> {
         let Some(segment) = self.segment(head.segment)? else { return Err(ReadError::NoSuchHead(head)) };
         if head.version < segment.opened || head.version > self.newest_in(head.segment, &segment)? {
             return Err(ReadError::NoSuchHead(head));
         }
-        chain::chain(head, |segment| self.segment(segment))
+        Ok(())
     }
 
-    fn segment(&self, segment: SegmentId) -> Result<Option<Segment>, ReadError> {
+    /// What is known of a segment.
+    pub(crate) fn segment(&self, segment: SegmentId) -> Result<Option<Segment>, ReadError> {
         let known = self.live.read().segment(segment);
         match known {
             Some(known) => Ok(Some(known)),
@@ -106,7 +161,7 @@ impl Shared {
 
     /// The newest version that a segment has: its space's, or the one before its space went on elsewhere.
     fn newest_in(&self, id: SegmentId, segment: &Segment) -> Result<Version, ReadError> {
-        let Some(head) = self.head(&segment.space)? else { return Ok(segment.opened) };
+        let Some(head) = self.last_head(&segment.space)? else { return Ok(segment.opened) };
         if head.segment == id {
             return Ok(head.version);
         }

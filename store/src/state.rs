@@ -4,17 +4,19 @@
 //! a prefix of the log.
 
 use redb::{ReadTransaction, ReadableTable};
-use reel_abi::id::{CommitNo, Digest, Position, RunId, SegmentId, Seq, SpaceName, Version, WallTime};
+use reel_abi::id::{CommitNo, Digest, Position, RunId, SegmentId, Seq, SpaceName, TagName, Version, WallTime};
 use reel_abi::outcome::{RunBegin, RunEnd};
 use reel_abi::record::{CellValue, OutboxEntry};
 use reel_abi::wire::Wire;
 
 use crate::chain::{Head, Segment};
 use crate::error::{Fault, Trouble};
+use crate::flat::Flat;
 use crate::redb_file::{RedbFile, ascending, table};
 use crate::row::{ItemPlace, NUMBERS_END, RowEnd};
-use crate::slice::{FramePlace, Slice};
+use crate::slice::{FramePlace, Origin, Slice};
 use crate::tables::*;
+use crate::tags::Tag;
 
 /// One snapshot of the state.
 pub(crate) struct Snapshot<'a>(pub(crate) &'a ReadTransaction);
@@ -47,6 +49,12 @@ impl Snapshot<'_> {
         meta.get(APPLIED_KEY)?.map_or_else(|| Ok(RowEnd::default()), |value| row_end_from(value.value()))
     }
 
+    /// Whether the tables are those of another build.
+    pub(crate) fn is_of_other_layout(&self) -> Result<bool, Trouble> {
+        let Some(meta) = table(self.0, META)? else { return Ok(false) };
+        Ok(check_format(&meta)? && !check_layout(&meta)?)
+    }
+
     /// The highest numbers in use.
     pub(crate) fn newest(&self) -> Result<Newest, Trouble> {
         let mut newest = Newest::default();
@@ -65,13 +73,38 @@ impl Snapshot<'_> {
         Ok(newest)
     }
 
-    /// The newest version of a cell up to `version`.
-    pub(crate) fn cell(&self, at: Head, family: u8, key: &[u8]) -> Result<Option<CellValue>, Trouble> {
+    /// What the first of these segments that has a cell holds there, in its newest version up to the one seen.
+    pub(crate) fn cell(&self, seen: &[Head], family: u8, key: &[u8]) -> Result<Option<CellValue>, Trouble> {
         let Some(cells) = table(self.0, CELLS)? else { return Ok(None) };
+        for at in seen {
+            let newest = CellKey::new(at.segment, family, key, at.version);
+            let oldest = CellKey::new(at.segment, family, key, Version(0));
+            if let Some(found) = cells.range(newest.bytes()..=oldest.bytes())?.next() {
+                return Ok(Some(CellValue::from_bytes(found?.1.value())?));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The versions of a cell up to one, newest first, no more than `limit`.
+    pub(crate) fn cell_versions(
+        &self,
+        at: Head,
+        family: u8,
+        key: &[u8],
+        limit: usize,
+    ) -> Result<Vec<(Version, CellValue)>, Trouble> {
+        let Some(cells) = table(self.0, CELLS)? else { return Ok(Vec::new()) };
         let newest = CellKey::new(at.segment, family, key, at.version);
         let oldest = CellKey::new(at.segment, family, key, Version(0));
-        let Some(found) = cells.range(newest.bytes()..=oldest.bytes())?.next() else { return Ok(None) };
-        Ok(Some(CellValue::from_bytes(found?.1.value())?))
+        let mut found = Vec::new();
+        for entry in ascending(cells.range(newest.bytes()..=oldest.bytes())?).take(limit) {
+            let (cell, value) = entry?;
+            let version =
+                cell_key_version(cell.value()).ok_or_else(|| Trouble::Corrupt("a cell without version".into()))?;
+            found.push((version, CellValue::from_bytes(value.value())?));
+        }
+        Ok(found)
     }
 
     /// What is known of a segment.
@@ -80,13 +113,69 @@ impl Snapshot<'_> {
         segments.get(segment.0)?.map(|value| Ok(Segment::from_bytes(value.value())?)).transpose()
     }
 
-    /// Where a space stands.
+    /// Whether a name was removed and not made again.
+    pub(crate) fn is_removed(&self, space: &SpaceName) -> Result<bool, Trouble> {
+        let Some(removed) = table(self.0, REMOVED)? else { return Ok(false) };
+        Ok(removed.get(space.as_str())?.is_some())
+    }
+
+    /// The names that were removed and not made again.
+    pub(crate) fn removed(&self) -> Result<Vec<(SpaceName, WallTime)>, Trouble> {
+        let Some(removed) = table(self.0, REMOVED)? else { return Ok(Vec::new()) };
+        let mut found = Vec::new();
+        for entry in ascending(removed.iter()?) {
+            let (name, at) = entry?;
+            let space = name.value().parse().map_err(|e| Trouble::Corrupt(format!("removed: {e}")))?;
+            found.push((space, WallTime(at.value())));
+        }
+        Ok(found)
+    }
+
+    /// A tag.
+    pub(crate) fn tag(&self, tag: &TagName) -> Result<Option<Tag>, Trouble> {
+        let Some(tags) = table(self.0, TAGS)? else { return Ok(None) };
+        tags.get(tag.as_str())?.map(|value| Ok(Tag::from_bytes(value.value())?)).transpose()
+    }
+
+    /// All tags.
+    pub(crate) fn tags(&self) -> Result<Vec<Tag>, Trouble> {
+        let Some(tags) = table(self.0, TAGS)? else { return Ok(Vec::new()) };
+        ascending(tags.iter()?).map(|entry| Ok(Tag::from_bytes(entry?.1.value())?)).collect()
+    }
+
+    /// What is known of a segment, without its parent if nothing of that has to be looked at.
+    pub(crate) fn seen_segment(&self, id: SegmentId) -> Result<Option<Segment>, Trouble> {
+        let Some(mut segment) = self.segment(id)? else { return Ok(None) };
+        if segment.parent.is_some() && self.flat(id)?.is_some_and(|flat| flat.next.is_none()) {
+            segment.parent = None;
+        }
+        Ok(Some(segment))
+    }
+
+    /// How far a segment was made flat; `None` if that was not begun.
+    pub(crate) fn flat(&self, segment: SegmentId) -> Result<Option<Flat>, Trouble> {
+        let Some(flats) = table(self.0, FLAT)? else { return Ok(None) };
+        flats.get(segment.0)?.map(|value| Ok(Flat::from_bytes(value.value())?)).transpose()
+    }
+
+    /// All segments that are flat or being made so.
+    pub(crate) fn flats(&self) -> Result<Vec<(SegmentId, Flat)>, Trouble> {
+        let Some(flats) = table(self.0, FLAT)? else { return Ok(Vec::new()) };
+        let mut found = Vec::new();
+        for entry in ascending(flats.iter()?) {
+            let (segment, flat) = entry?;
+            found.push((SegmentId(segment.value()), Flat::from_bytes(flat.value())?));
+        }
+        Ok(found)
+    }
+
+    /// Where a name stands, or stood when it was removed.
     pub(crate) fn head(&self, space: &SpaceName) -> Result<Option<Head>, Trouble> {
         let Some(heads) = table(self.0, HEADS)? else { return Ok(None) };
         heads.get(space.as_str())?.map(|value| head_from(value.value())).transpose()
     }
 
-    /// Where all spaces stand.
+    /// Where all names stand or stood.
     pub(crate) fn heads(&self) -> Result<Vec<(SpaceName, Head)>, Trouble> {
         let Some(heads) = table(self.0, HEADS)? else { return Ok(Vec::new()) };
         let mut found = Vec::new();
@@ -105,14 +194,47 @@ impl Snapshot<'_> {
         Ok(found.transpose()?.map(|(key, value)| (Version(key.value().1), SegmentId(value.value()))))
     }
 
-    /// The commits that made a space's versions.
-    pub(crate) fn versions(&self, space: &SpaceName) -> Result<Vec<(Version, CommitNo, RunId, WallTime)>, Trouble> {
+    /// What made a version.
+    pub(crate) fn origin(&self, space: &SpaceName, version: Version) -> Result<Option<Origin>, Trouble> {
+        let Some(versions) = table(self.0, VERSIONS)? else { return Ok(None) };
+        Ok(versions.get((space.as_str(), version.0))?.map(|value| origin_from(value.value())))
+    }
+
+    /// The newest version of a space that was made at or before a moment.
+    pub(crate) fn version_at(&self, space: &SpaceName, at: WallTime) -> Result<Option<Version>, Trouble> {
+        let Some(versions) = table(self.0, VERSIONS)? else { return Ok(None) };
+        for entry in versions.range((space.as_str(), 0)..=(space.as_str(), u64::MAX))?.rev() {
+            let (key, value) = entry?;
+            if origin_from(value.value()).at <= at {
+                return Ok(Some(Version(key.value().1)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// What made a space's versions.
+    pub(crate) fn versions(&self, space: &SpaceName) -> Result<Vec<(Version, Origin)>, Trouble> {
         let Some(versions) = table(self.0, VERSIONS)? else { return Ok(Vec::new()) };
         let mut found = Vec::new();
         for entry in ascending(versions.range((space.as_str(), 0)..=(space.as_str(), u64::MAX))?) {
             let (key, value) = entry?;
-            let (commit, run, at) = value.value();
-            found.push((Version(key.value().1), CommitNo(commit), RunId(run), WallTime(at)));
+            found.push((Version(key.value().1), origin_from(value.value())));
+        }
+        Ok(found)
+    }
+
+    /// The commits that made the versions `[from, through]` of a space.
+    pub(crate) fn made(
+        &self,
+        space: &SpaceName,
+        from: Version,
+        through: Version,
+    ) -> Result<Vec<(Version, CommitNo)>, Trouble> {
+        let Some(versions) = table(self.0, VERSIONS)? else { return Ok(Vec::new()) };
+        let mut found = Vec::new();
+        for entry in ascending(versions.range((space.as_str(), from.0)..=(space.as_str(), through.0))?) {
+            let (key, value) = entry?;
+            found.push((Version(key.value().1), CommitNo(value.value().0)));
         }
         Ok(found)
     }
@@ -183,6 +305,10 @@ impl Snapshot<'_> {
     }
 }
 
+fn origin_from((commit, run, at): (u64, u64, u64)) -> Origin {
+    Origin { commit: CommitNo(commit), run: RunId(run), at: WallTime(at) }
+}
+
 fn head_from((segment, version): (u64, u64)) -> Result<Head, Trouble> {
     if segment.max(version) >= NUMBERS_END {
         return Err(Trouble::Corrupt("the numbers of a head make no sense".to_owned()));
@@ -205,12 +331,26 @@ pub(crate) fn apply(file: &RedbFile, slice: &Slice) -> Result<(), Fault> {
         for (space, head) in &slice.heads {
             heads.insert(space.as_str(), (head.segment.0, head.version.0))?;
         }
+        let mut removed = txn.open_table(REMOVED)?;
+        for (space, at) in &slice.removed {
+            match at {
+                Some(at) => drop(removed.insert(space.as_str(), at.0)?),
+                None => drop(removed.remove(space.as_str())?),
+            }
+        }
+        let mut tags = txn.open_table(TAGS)?;
+        for (name, tag) in &slice.tags {
+            match tag {
+                Some(tag) => drop(tags.insert(name.as_str(), tag.to_bytes().as_slice())?),
+                None => drop(tags.remove(name.as_str())?),
+            }
+        }
         let mut openings = txn.open_table(OPENINGS)?;
         for ((space, version), segment) in &slice.openings {
             openings.insert((space.as_str(), version.0), segment.0)?;
         }
         let mut versions = txn.open_table(VERSIONS)?;
-        for ((space, version), (commit, run, at)) in &slice.versions {
+        for ((space, version), Origin { commit, run, at }) in &slice.versions {
             versions.insert((space.as_str(), version.0), (commit.0, run.0, at.0))?;
         }
         let mut begins = txn.open_table(BEGINS)?;
@@ -242,6 +382,7 @@ pub(crate) fn apply(file: &RedbFile, slice: &Slice) -> Result<(), Fault> {
         }
         let mut meta = txn.open_table(META)?;
         put_format(&mut meta)?;
+        put_layout(&mut meta)?;
         if slice.rows > 0 {
             meta.insert(APPLIED_KEY, row_end_bytes(&slice.end).as_slice())?;
         }

@@ -2,13 +2,13 @@
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 
-use reel_abi::id::{CommitNo, Digest, RunId, Seq, SpaceName, Version, WallTime};
+use reel_abi::id::{CommitNo, Digest, RunId, Seq, SpaceName, Version};
 use reel_abi::record::{CommitRecord, Frame, OutboxEntry};
 
+use crate::answer::{Answer, Reply};
 use crate::applier::Applying;
 use crate::blobs::Blobs;
 use crate::chain::Head;
@@ -18,11 +18,12 @@ use crate::error::{AppendError, OpenError, ReadError};
 use crate::live::LiveLock;
 use crate::log::{LOG_FILE_BYTES, Log};
 use crate::opening::{self, Opened};
-use crate::queue::{Answer, Entry, Queue, Work};
+use crate::queue::{Entry, Queue, Work};
 use crate::redb_file::RedbFile;
 use crate::row::RowEnd;
 use crate::runs::{FrameRef, RunRecord};
 use crate::submission::{Receipt, Submission};
+use crate::upkeep::Upkeep;
 use crate::verify::{self, VerifyReport};
 use crate::view::View;
 
@@ -49,6 +50,7 @@ pub(crate) struct Shared {
     pub(crate) live: LiveLock,
     pub(crate) queue: Queue,
     pub(crate) applying: Applying,
+    pub(crate) upkeep: Upkeep,
     next_run: AtomicU64,
     refused: OnceLock<Arc<str>>,
     /// Last, so that the lock is given back when all files are closed.
@@ -82,6 +84,7 @@ impl Store {
             live: LiveLock::new(live),
             queue: Queue::default(),
             applying: Applying::default(),
+            upkeep: Upkeep::default(),
             refused: OnceLock::new(),
             dir,
         };
@@ -98,7 +101,7 @@ impl Store {
         RunId(self.shared().next_run.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// Where a space stands; `None` if nothing ever ran in it.
+    /// Where a space stands; `None` if nothing ever ran in it, or if it was removed.
     pub fn head(&self, space: &SpaceName) -> Result<Option<Head>, ReadError> {
         self.shared().head(space)
     }
@@ -113,49 +116,42 @@ impl Store {
         self.shared().spaces()
     }
 
-    /// The segment in which a version of a space lives, through the rollbacks of its history.
+    /// The segment in which a version of a space lives, through the rollbacks of its history; also if it was removed.
     pub fn head_at(&self, space: &SpaceName, version: Version) -> Result<Option<Head>, ReadError> {
         self.shared().head_at(space, version)
     }
 
-    /// The commits that made a space's versions, ascending.
-    pub fn history(&self, space: &SpaceName) -> Result<Vec<(Version, CommitNo, RunId, WallTime)>, ReadError> {
-        self.shared().history(space)
-    }
-
     /// A space as it was at a version.
     pub fn view(&self, head: Head) -> Result<View, ReadError> {
-        Ok(View::new(self.clone(), self.shared().chain(head)?))
-    }
-
-    /// Opens a segment over `parent`: a fork if `expected` is `None` (the space must be new), else a rollback of the space,
-    /// which must still stand at `expected` and gets its next version. Blocks until durable.
-    pub fn open_segment(&self, space: &SpaceName, expected: Option<Head>, parent: Head) -> Result<Head, AppendError> {
-        if self.shared().chain(parent).is_err() {
-            return Err(AppendError::Invalid("the parent is no version of a space"));
-        }
-        match self.ask(Work::OpenSegment { space: space.clone(), expected, parent }, 256)? {
-            Answer::Opened(head) => Ok(head),
-            Answer::Receipt(_) => Err(AppendError::Invalid("no segment was opened")),
-        }
+        Ok(View::new(self.clone(), self.shared().seen(head)?))
     }
 
     /// Appends a piece of a run's record and waits until it is durable, with all blobs put before.
     pub fn append(&self, submission: Submission) -> Result<Receipt, AppendError> {
-        submission.check()?;
+        let submission = submission.prepared()?;
         let bytes = submission.bytes();
-        match self.ask(Work::Submit(Box::new(submission)), bytes)? {
-            Answer::Receipt(receipt) => Ok(receipt),
-            Answer::Opened(_) => Err(AppendError::Invalid("no submission was written")),
-        }
+        self.ask(Work::Submit(Box::new(submission)), bytes)?.receipt()
+    }
+
+    /// Like [`Store::append`], but `then` gets the answer, on the committer's thread: it must be quick, and must not wait for
+    /// another append. It is called unless this returns an error, and called once.
+    pub fn append_then(
+        &self,
+        submission: Submission,
+        then: impl FnOnce(Result<Receipt, AppendError>) + Send + 'static,
+    ) -> Result<(), AppendError> {
+        let submission = submission.prepared()?;
+        let bytes = submission.bytes();
+        let reply = Reply::call(|answer| then(answer.and_then(Answer::receipt)));
+        self.enqueue(Entry { work: Work::Submit(Box::new(submission)), bytes, ticket: 0, answer: Some(reply) })
     }
 
     /// Appends a run's begin or frames without waiting: durable with the next batch, within about 100 ms. The order of one
     /// caller's submissions is kept.
     pub fn append_soon(&self, submission: Submission) -> Result<(), AppendError> {
-        submission.check()?;
-        if submission.ending.is_some() {
-            return Err(AppendError::Invalid("an ending has to be waited for"));
+        let submission = submission.prepared()?;
+        if submission.decides() {
+            return Err(AppendError::Invalid("a commit and an ending have to be waited for"));
         }
         let bytes = submission.bytes();
         self.enqueue(Entry { work: Work::Submit(Box::new(submission)), bytes, ticket: 0, answer: None })
@@ -244,11 +240,13 @@ impl Store {
         &self.handle.shared
     }
 
-    fn ask(&self, work: Work, bytes: usize) -> Result<Answer, AppendError> {
-        let (answer, answered) = mpsc::channel();
-        self.enqueue(Entry { work, bytes, ticket: 0, answer: Some(answer) })?;
-        let silent = || self.shared().refused().unwrap_or(AppendError::Invalid("the committer ended"));
-        answered.recv().unwrap_or_else(|_| Err(silent()))
+    pub(crate) fn ask(&self, work: Work, bytes: usize) -> Result<Answer, AppendError> {
+        if self.shared().queue.is_served_here() {
+            return Err(AppendError::Invalid("the committer cannot wait for itself"));
+        }
+        let (reply, answer) = Reply::wake();
+        self.enqueue(Entry { work, bytes, ticket: 0, answer: Some(reply) })?;
+        answer.wait()
     }
 
     fn enqueue(&self, entry: Entry) -> Result<(), AppendError> {
@@ -272,16 +270,23 @@ impl Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.shared.queue.stop();
-        if let Some(committer) = self.committer.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            let _ = committer.join();
-        }
-        self.shared.applying.finish(&self.shared);
-        for closed in [self.shared.log.close(), self.shared.state.close()] {
-            if let Err(fault) = closed {
-                tracing::warn!("closing {fault}");
+        let shared = self.shared.clone();
+        shared.queue.stop();
+        let committer = self.committer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let from_callback = shared.queue.is_served_here();
+        let close = move || {
+            if let Some(committer) = committer {
+                let _ = committer.join();
             }
-        }
+            shared.applying.finish(&shared);
+            for closed in [shared.log.close(), shared.state.close()] {
+                if let Err(fault) = closed {
+                    tracing::warn!("closing {fault}");
+                }
+            }
+        };
+        // The last handle went with a callback: the committer cannot wait for its own end.
+        if from_callback { drop(std::thread::spawn(close)) } else { close() }
     }
 }
 

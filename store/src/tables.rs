@@ -10,11 +10,16 @@
 //! state.redb                                        all derived
 //!   meta      "format"                              -> u32 LE
 //!             "applied"                             -> u64 LE | link:32, the last row that is in here
+//!             "layout"                              -> u32 LE, of these tables; of another one it is made again
 //!   cells     segment:8 BE | family:1 | key | ~version:8 BE   -> CellValue
 //!   segments  segment                               -> Segment
-//!   heads     space name                            -> segment, version
+//!   flat      segment                               -> Flat: how far the cells it sees in others were copied into it
+//!   heads     space name                            -> segment, version; of removed names the last
+//!   removed   space name                            -> time of removal, until made again
+//!   tags      tag name                              -> Tag
 //!   openings  space name, version                   -> segment that begins there
-//!   versions  space name, version                   -> commit, run, time
+//!   versions  space name, version                   -> commit, run, time; commit 0: made by the space's first run, or by a
+//!                                                      branch (run 0)
 //!   begins    run                                   -> RunBegin
 //!   ends      run                                   -> RunEnd
 //!   frames    run, first event                      -> row, offset in it, number of events
@@ -45,7 +50,10 @@ pub(crate) const ROWS: TableDefinition<u64, &[u8]> = TableDefinition::new("rows"
 
 pub(crate) const CELLS: TableDefinition<CellKey, &[u8]> = TableDefinition::new("cells");
 pub(crate) const SEGMENTS: TableDefinition<u64, &[u8]> = TableDefinition::new("segments");
+pub(crate) const FLAT: TableDefinition<u64, &[u8]> = TableDefinition::new("flat");
 pub(crate) const HEADS: TableDefinition<&str, (u64, u64)> = TableDefinition::new("heads");
+pub(crate) const REMOVED: TableDefinition<&str, u64> = TableDefinition::new("removed");
+pub(crate) const TAGS: TableDefinition<&str, &[u8]> = TableDefinition::new("tags");
 pub(crate) const OPENINGS: TableDefinition<(&str, u64), u64> = TableDefinition::new("openings");
 pub(crate) const VERSIONS: TableDefinition<(&str, u64), (u64, u64, u64)> = TableDefinition::new("versions");
 pub(crate) const BEGINS: TableDefinition<u64, &[u8]> = TableDefinition::new("begins");
@@ -59,6 +67,11 @@ pub(crate) const BLOB_IDS: TableDefinition<[u8; 32], u64> = TableDefinition::new
 pub(crate) const BLOB_DATA: TableDefinition<u64, &[u8]> = TableDefinition::new("data");
 
 const FORMAT_KEY: &str = "format";
+const LAYOUT_KEY: &str = "layout";
+
+/// Layout of the state's tables. Raised with any change of them: a state of another layout is made again from the log.
+const LAYOUT: u32 = 2;
+
 const VERSION_BYTES: usize = 8;
 const PREFIX_BYTES: usize = 9;
 
@@ -89,6 +102,18 @@ pub(crate) fn cell_key_part(bytes: &[u8], segment: SegmentId, family: u8) -> Opt
     let (prefix, _) = split(bytes);
     let rest = prefix.strip_prefix(&segment.0.to_be_bytes())?;
     rest.strip_prefix(&[family])
+}
+
+/// The segment in a cell key; `None` if the bytes are no cell key.
+pub(crate) fn cell_key_segment(bytes: &[u8]) -> Option<SegmentId> {
+    let (prefix, _) = split(bytes);
+    prefix.first_chunk::<8>().map(|segment| SegmentId(u64::from_be_bytes(*segment)))
+}
+
+/// The family in a cell key; 0 if the bytes are no cell key.
+pub(crate) fn cell_key_family(bytes: &[u8]) -> u8 {
+    let (prefix, _) = split(bytes);
+    prefix.get(PREFIX_BYTES - 1).copied().unwrap_or(0)
 }
 
 /// The version in a cell key.
@@ -161,6 +186,19 @@ pub(crate) fn check_format(meta: &impl ReadableTable<&'static str, &'static [u8]
 /// Writes the format of this build.
 pub(crate) fn put_format(meta: &mut redb::Table<&'static str, &'static [u8]>) -> Result<(), Trouble> {
     meta.insert(FORMAT_KEY, FORMAT.to_le_bytes().as_slice())?;
+    Ok(())
+}
+
+/// Whether the state is laid out as this build does it; `true` if it says nothing, being new.
+pub(crate) fn check_layout(meta: &impl ReadableTable<&'static str, &'static [u8]>) -> Result<bool, Trouble> {
+    let begun = meta.get(FORMAT_KEY)?.is_some();
+    let layout = meta.get(LAYOUT_KEY)?;
+    Ok(layout.map_or(!begun, |value| value.value() == LAYOUT.to_le_bytes()))
+}
+
+/// Writes the layout of this build.
+pub(crate) fn put_layout(meta: &mut redb::Table<&'static str, &'static [u8]>) -> Result<(), Trouble> {
+    meta.insert(LAYOUT_KEY, LAYOUT.to_le_bytes().as_slice())?;
     Ok(())
 }
 

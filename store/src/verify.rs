@@ -229,7 +229,7 @@ impl Verifier<'_> {
                     self.report.add(Place::Item(position, *offset), format!("frame of run {}: {what}", frame.run));
                 }
             }
-            self.audit.item(Place::Item(position, *offset), item, &mut self.report);
+            self.audit.item(position, Place::Item(position, *offset), item, &mut self.report);
         }
         self.compare(position, said, &items);
     }

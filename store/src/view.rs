@@ -5,8 +5,7 @@ use reel_abi::record::CellValue;
 use crate::chain::Head;
 use crate::error::ReadError;
 use crate::scan::{self, Wanted};
-use crate::state::Snapshot;
-use crate::store::Store;
+use crate::store::{Shared, Store};
 
 /// A space at a version.
 #[derive(Debug, Clone)]
@@ -28,27 +27,7 @@ impl View {
 
     /// The value of a key; never a tombstone.
     pub fn get(&self, family: u8, key: &[u8]) -> Result<Option<CellValue>, ReadError> {
-        let shared = self.store.shared();
-        // Memory first: what is not there any more is in the file when that is looked at.
-        let live = shared.live.read();
-        let in_memory = self.chain.iter().enumerate().find_map(|(level, at)| {
-            let newest = |slice: &crate::slice::Slice| slice.cell(at.segment, family, key, at.version).cloned();
-            live.slices().find_map(newest).map(|value| (level, value))
-        });
-        drop(live);
-        let nearer = &self.chain[..in_memory.as_ref().map_or(self.chain.len(), |(level, _)| *level)];
-        let mut found = None;
-        if !nearer.is_empty() {
-            found = crate::state::read(&shared.state, |snapshot: &Snapshot<'_>| {
-                for at in nearer {
-                    if let Some(value) = snapshot.cell(*at, family, key)? {
-                        return Ok(Some(value));
-                    }
-                }
-                Ok(None)
-            })?;
-        }
-        let value = found.or(in_memory.map(|(_, value)| value));
+        let value = value(self.store.shared(), &self.chain, family, key)?;
         Ok(value.filter(|value| *value != CellValue::Tombstone))
     }
 
@@ -87,4 +66,21 @@ impl View {
             }
         }
     }
+}
+
+/// The newest value of a key in a chain, a tombstone too.
+pub(crate) fn value(shared: &Shared, chain: &[Head], family: u8, key: &[u8]) -> Result<Option<CellValue>, ReadError> {
+    // Memory first: what is not there any more is in the file when that is looked at.
+    let live = shared.live.read();
+    let in_memory = chain.iter().enumerate().find_map(|(level, at)| {
+        let newest = |slice: &crate::slice::Slice| slice.cell(at.segment, family, key, at.version).cloned();
+        live.slices().find_map(newest).map(|value| (level, value))
+    });
+    drop(live);
+    let nearer = &chain[..in_memory.as_ref().map_or(chain.len(), |(level, _)| *level)];
+    let mut found = None;
+    if !nearer.is_empty() {
+        found = crate::state::read(&shared.state, |snapshot| snapshot.cell(nearer, family, key))?;
+    }
+    Ok(found.or(in_memory.map(|(_, value)| value)))
 }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use redb::{Database, TableDefinition};
 use reel_abi::id::{RunId, Seq, WallTime};
-use reel_abi::outcome::{DirGrant, Outcome};
+use reel_abi::outcome::{DirGrant, Disposition, Outcome};
 use reel_abi::record::{Cell, CellValue, Frame};
 use reel_host::calls::session::Console;
 use reel_host::port::Clock;
@@ -108,6 +108,7 @@ impl Bench {
             limits: Default::default(),
             space: "main".parse().expect("name"),
             commit_on_failure: false,
+            hold_output: false,
         };
         let clock: Arc<dyn Clock> = Arc::new(HostClock::new());
         let surroundings = Surroundings {
@@ -234,13 +235,15 @@ impl Bench {
                 key: index.to_be_bytes().to_vec().into(),
                 value: CellValue::Inline { bytes: vec![1; 64].into() },
             };
-            let commit = Some(Proposal { space: space.clone(), base, cells: vec![cell], outbox: Vec::new() });
-            let (at, outcome, memory) = (WallTime(index), Outcome::Exit { code: 0 }, None);
-            let ending = Some(Ending { at, outcome, events: 1, logged_bytes: 1, written_bytes: 0, memory, commit });
+            let (reads, counters, outbox) = Default::default();
+            let at = WallTime(index);
+            let commit = Some(Proposal { at, space: space.clone(), base, reads, cells: vec![cell], counters, outbox });
+            let (outcome, memory, otherwise) = (Outcome::Exit { code: 0 }, None, Disposition::Aborted);
+            let ending = Some(Ending { at, outcome, events: 1, logged_bytes: 1, written_bytes: 0, memory, otherwise });
             let begun_mark = Some(reel_abi::outcome::RunBegin { space: space.clone(), ..record.begin.clone() });
             let frames = vec![Frame { run, ..frame.clone() }];
             let begun = Instant::now();
-            self.store.append(Submission { run, begun: begun_mark, frames, ending }).expect("append");
+            self.store.append(Submission { run, begun: begun_mark, frames, commit, ending }).expect("append");
             other.push(begun.elapsed().as_secs_f64() * 1e6);
         }
         let (one, other) = (median(one), median(other));

@@ -115,6 +115,8 @@ pub struct Trial {
     pub seed: u64,
     /// Bounds.
     pub limits: Limits,
+    /// Show what it says only once it has committed.
+    pub hold_output: bool,
 }
 
 impl Trial {
@@ -168,6 +170,7 @@ impl Lab {
             limits: trial.limits.clone(),
             space: "main".parse().expect("name"),
             commit_on_failure: false,
+            hold_output: trial.hold_output,
         };
         let report = run(&self.store, &self.engines, request, surroundings, std::future::pending(), &|| ());
         (self.runtime.block_on(report).expect("run"), output.text())

@@ -93,10 +93,12 @@ fn a_changed_log_diverges() {
                 logged_bytes: end.logged_bytes,
                 written_bytes: end.written_bytes,
                 memory: end.memory,
-                commit: None,
+                otherwise: reel_abi::outcome::Disposition::Aborted,
             };
             let begun = Some(RunBegin { ..record.begin.clone() });
-            lab.store.append(Submission { run, begun, frames: vec![frame], ending: Some(ending) }).expect("append");
+            lab.store
+                .append(Submission { run, begun, frames: vec![frame], commit: None, ending: Some(ending) })
+                .expect("append");
             let request = ReplayRequest { run, until: None, with: None, keep_payload: false };
             match lab.try_replay(request) {
                 Ok(Verdict::Diverged(divergence)) => {

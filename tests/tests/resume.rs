@@ -37,7 +37,7 @@ fn cut_off(from: &Lab, to: &Store, run: reel_abi::id::RunId, count: u64) -> reel
         let part = Frame::pack(new, frame.first, left as u32, (frame.opened, frame.closed), &raw[..reader.at()])
             .expect("pack");
         let begun = (frame.first == Seq(0)).then(|| begin.clone());
-        to.append_soon(Submission { run: new, begun, frames: vec![part], ending: None }).expect("append");
+        to.append_soon(Submission { run: new, begun, frames: vec![part], commit: None, ending: None }).expect("append");
     }
     // The component, which the first run has kept, must be here too.
     let content = from.store.blobs().get(&begin.content).expect("read").expect("list");

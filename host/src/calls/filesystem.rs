@@ -47,7 +47,7 @@ impl Session {
         T: Wire,
         C: Call<Reply = Result<T, FsCode>>,
     {
-        let (files, handles) = (&mut self.files, &mut self.handles);
+        let (files, handles) = (&mut self.txn.files, &mut self.handles);
         Ok(self.gate.pass(call, |gate, call| split(act(files, handles, gate, call)))??)
     }
 
@@ -126,7 +126,8 @@ impl types::Host for Session {
 
 impl preopens::Host for Session {
     fn get_directories(&mut self) -> wasmtime::Result<Vec<(Resource<Descriptor>, String)>> {
-        let Self { gate, files, handles, setup, .. } = self;
+        let Self { gate, txn, handles, setup, .. } = self;
+        let files = &mut txn.files;
         let list = gate.pass(FsPreopens {}, |_, _| {
             let named = files.roots().zip(&setup.preopens).filter_map(|(place, name)| Some((place, name.clone()?)));
             let mut list = Vec::new();

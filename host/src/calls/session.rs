@@ -1,20 +1,26 @@
 //! The host's side of one running guest: what its handles name, and the parts that its calls work on.
 
+use reel_abi::record::CellValue;
 use reel_abi::types::{DescriptorFlags, Draw, FsCode, NodeKind, StreamFault};
 use reel_store::Store;
 
 use super::handles::Handles;
 use super::limiter::Growths;
+use crate::gate::commit::CommitPoint;
 use crate::gate::{Gate, Halt};
 use crate::port::{Entropy, Input, Output};
-use crate::txn::files::{Files, Place};
+use crate::txn::buckets::Bucket;
+use crate::txn::files::Place;
+use crate::txn::transaction::Transaction;
 
 /// All that belongs to one running guest.
 pub struct Session {
     /// The one door.
     pub gate: Gate,
-    /// Its file trees.
-    pub files: Files,
+    /// What it has changed.
+    pub txn: Transaction,
+    /// Where it commits on its way; absent in a replay.
+    pub commit_point: Option<Box<dyn CommitPoint>>,
     /// What its handles name.
     pub handles: Handles,
     /// Arguments and environment.
@@ -29,6 +35,8 @@ pub struct Session {
     pub growths: Growths,
     /// Names in all listings that are being read.
     pub listed: usize,
+    /// Where listings of keys go on, for those who know cursors by number.
+    pub cursors: Vec<Vec<u8>>,
     /// The seed that it was given, once it has asked.
     pub insecure_seed: Option<(Draw, Draw)>,
 }
@@ -61,15 +69,29 @@ impl Session {
     /// A session at its begin.
     pub fn new(
         gate: Gate,
-        files: Files,
+        txn: Transaction,
         setup: Setup,
         console: Console,
         entropy: Option<Box<dyn Entropy>>,
         store: Store,
+        commit_point: Option<Box<dyn CommitPoint>>,
     ) -> Self {
         let handles = Handles::new(gate.limits().open_handles);
         let growths = Growths::default();
-        Self { gate, files, handles, setup, console, entropy, store, growths, listed: 0, insecure_seed: None }
+        Self {
+            gate,
+            txn,
+            commit_point,
+            handles,
+            setup,
+            console,
+            entropy,
+            store,
+            growths,
+            listed: 0,
+            cursors: Vec::new(),
+            insecure_seed: None,
+        }
     }
 }
 
@@ -146,6 +168,24 @@ pub enum Pollable {
 pub struct ErrorText {
     /// The code.
     pub code: FsCode,
+}
+
+/// A compare-and-swap in the making.
+#[derive(Debug, Clone)]
+pub struct Cas {
+    /// The bucket.
+    pub bucket: Bucket,
+    /// The key.
+    pub key: Vec<u8>,
+    /// What the key had when it was made.
+    pub current: Option<CellValue>,
+}
+
+/// A savepoint, by the name that the transaction gave it.
+#[derive(Debug, Clone, Copy)]
+pub struct Savepoint {
+    /// The name.
+    pub name: u64,
 }
 
 /// A terminal that a person types at.

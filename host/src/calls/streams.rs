@@ -30,7 +30,7 @@ type StreamResult<T> = Result<T, StreamError>;
 impl Session {
     /// Bytes of a file's stream, which moves on.
     fn read_file(&mut self, stream: &Resource<InputStream>, len: u64) -> StreamResult<Vec<u8>> {
-        let (files, handles) = (&mut self.files, &mut self.handles);
+        let (files, handles) = (&mut self.txn.files, &mut self.handles);
         let call = FsStreamRead { stream: number(stream), len };
         let mut taken = Vec::new();
         self.gate.pass(call, |gate, _| {
@@ -83,7 +83,7 @@ impl Session {
     }
 
     fn write_file(&mut self, stream: &Resource<OutputStream>, bytes: &[u8]) -> StreamResult<()> {
-        let (files, handles) = (&mut self.files, &mut self.handles);
+        let (files, handles) = (&mut self.txn.files, &mut self.handles);
         let call = FsStreamWrite { stream: number(stream), bytes: self.gate.payload(bytes) };
         Ok(self.gate.pass(call, |gate, _| {
             let OutputStream::File { place, offset, allowed } = *handles.get(stream)? else {

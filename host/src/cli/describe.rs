@@ -70,6 +70,7 @@ fn put(text: &mut String, value: &Value) {
         Value::Unit => text.write_str("()"),
         Value::Bool(yes) => write!(text, "{yes}"),
         Value::Number(number) => write!(text, "{number}"),
+        Value::Signed(number) => write!(text, "{number}"),
         Value::Handle(handle) => write!(text, "#{handle}"),
         Value::Text(inner) => write!(text, "{}", Quoted(inner, TEXT)),
         Value::Word(word) if word.is_empty() => text.write_str("none"),

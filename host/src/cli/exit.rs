@@ -18,8 +18,12 @@ impl Exit {
     pub const NO_REPLAY: Self = Self(11);
     /// `verify` found problems.
     pub const PROBLEMS: Self = Self(12);
-    /// The run, event, space, version or path that was asked for does not exist.
+    /// The run, event, space, version, tag, path or key that was asked for does not exist, or not any more.
     pub const NOT_FOUND: Self = Self(66);
+    /// What was to be made is there already, and is something else.
+    pub const EXISTS: Self = Self(67);
+    /// The program dropped its own transaction.
+    pub const ABORTED: Self = Self(118);
     /// Other transactions committed first, again and again.
     pub const CONFLICT: Self = Self(119);
     /// The database cannot be opened, read or written.
@@ -45,6 +49,7 @@ impl Exit {
                 (1.., 0) => Self(1),
                 (_, low) => Self(low),
             },
+            Outcome::Aborted { .. } => Self::ABORTED,
             Outcome::Trap { .. } => Self::TRAP,
             Outcome::Limit { kind: LimitKind::Deadline, .. } => Self::DEADLINE,
             Outcome::Limit { .. } => Self::LIMIT,
@@ -67,7 +72,9 @@ Exit codes:
   2         the command line makes no sense
   10, 11    replay: diverged, cannot be replayed
   12        verify: problems were found
-  66        no such run, event, space, version or path
+  66        no such run, event, space, version, tag, path or key; or it is no longer kept
+  67        the space or tag that was to be made is there already
+  118       the program dropped its own transaction
   119       other transactions committed to the space first, five times
   120       the database is locked, damaged, of a newer format, or cannot be read or written
   121       the guest cannot be run: no WebAssembly, missing imports, no access to a directory

@@ -83,6 +83,7 @@ impl Serialize for Json<'_> {
             Value::Unit => serializer.serialize_unit(),
             Value::Bool(yes) => serializer.serialize_bool(*yes),
             Value::Number(number) => serializer.serialize_u64(*number),
+            Value::Signed(number) => serializer.serialize_i64(*number),
             Value::Handle(handle) => serializer.serialize_u32(*handle),
             Value::Text(text) | Value::Word(text) => serializer.serialize_str(text),
             Value::Time(nanos) => time(*nanos, serializer),

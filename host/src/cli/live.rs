@@ -3,7 +3,6 @@
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use reel_abi::outcome::{Disposition, Outcome, RunBegin};
 use reel_store::Store;
@@ -15,7 +14,7 @@ use super::io::Io;
 use super::progress::Progress;
 use super::style::Paint;
 use crate::calls::session::Console;
-use crate::port::{HostDir, Input, Output, Waiting};
+use crate::port::{HostDir, Output};
 use crate::runtime::{RunReport, Surroundings, outbox};
 use crate::world::clock::HostClock;
 use crate::world::console::{HostError, HostInput, HostOutput};
@@ -25,17 +24,13 @@ use crate::world::signals;
 /// Frames of a trap that are shown.
 const FRAMES: usize = 8;
 
-/// Whether a guest has asked for standard input, which is there only once.
-pub type Touched = Arc<AtomicBool>;
-
 /// The world for one guest. The progress line goes before the guest shows anything.
-pub fn surroundings(dirs: Vec<Box<dyn HostDir>>, progress: &Arc<Progress>, touched: &Touched) -> Surroundings {
+pub fn surroundings(dirs: Vec<Box<dyn HostDir>>, progress: &Arc<Progress>) -> Surroundings {
     let after = |inner: Box<dyn Output>| -> Option<Box<dyn Output>> {
         Some(Box::new(AfterProgress { inner, progress: Arc::clone(progress) }))
     };
-    let stdin = Noting { inner: HostInput::new(), touched: Arc::clone(touched) };
     let console = Console {
-        stdin: Some(Box::new(stdin)),
+        stdin: Some(Box::new(HostInput::new())),
         stdout: after(Box::new(HostOutput)),
         stderr: after(Box::new(HostError)),
         echo: false,
@@ -101,6 +96,13 @@ impl Farewell<'_> {
         let became = match &end.disposition {
             Disposition::Committed { version, .. } if *version == begin.version => "nothing written".to_owned(),
             Disposition::Committed { version, .. } => format!("committed {}@{version}", begin.space),
+            Disposition::Partly { version, .. } => {
+                format!("committed {}@{version} on its way, the rest rolled back", begin.space)
+            }
+            Disposition::Lost { again: Some(again) } => {
+                format!("overtaken by another transaction; run {again} took its place")
+            }
+            Disposition::Lost { again: None } => "overtaken by other transactions, and given up".to_owned(),
             Disposition::Aborted => "rolled back".to_owned(),
         };
         let mut text = format!("run {run}: {outcome}; {became}. ");
@@ -128,33 +130,6 @@ impl Output for AfterProgress {
     fn show(&mut self, bytes: &[u8], patience: &mut dyn FnMut() -> bool) -> io::Result<()> {
         self.progress.finish();
         self.inner.show(bytes, patience)
-    }
-
-    fn is_terminal(&self) -> bool {
-        self.inner.is_terminal()
-    }
-}
-
-/// Input that notes that it was asked for.
-struct Noting {
-    inner: HostInput,
-    touched: Touched,
-}
-
-impl Input for Noting {
-    fn ready(&mut self) -> Waiting<'_, ()> {
-        self.touched.store(true, Ordering::Relaxed);
-        self.inner.ready()
-    }
-
-    fn is_ready(&mut self) -> bool {
-        self.touched.store(true, Ordering::Relaxed);
-        self.inner.is_ready()
-    }
-
-    fn take(&mut self, max: usize) -> io::Result<Option<Vec<u8>>> {
-        self.touched.store(true, Ordering::Relaxed);
-        self.inner.take(max)
     }
 
     fn is_terminal(&self) -> bool {

@@ -66,11 +66,16 @@ fn limits(limits: &Limits) -> Value {
 fn end(end: &RunEnd) -> Vec<Field> {
     let mut fields = vec![("at", Value::Time(end.at.0))];
     match &end.disposition {
-        Disposition::Committed { commit, version } => {
+        Disposition::Committed { commit, version } | Disposition::Partly { commit, version } => {
             fields.push(("commit", Value::Number(commit.0)));
             fields.push(("version", Value::Number(version.0)));
         }
-        Disposition::Aborted => fields.push(("commit", Value::Word("none".into()))),
+        Disposition::Aborted | Disposition::Lost { .. } => fields.push(("commit", Value::Word("none".into()))),
+    }
+    match &end.disposition {
+        Disposition::Partly { .. } => fields.push(("rest", Value::Word("rolled back".into()))),
+        Disposition::Lost { again: Some(again) } => fields.push(("again", Value::Number(again.0))),
+        _ => {}
     }
     fields.push(("logged_bytes", Value::Number(end.logged_bytes)));
     fields.push(("written_bytes", Value::Number(end.written_bytes)));

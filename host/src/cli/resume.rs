@@ -9,8 +9,9 @@ use super::failure::Failure;
 use super::grants;
 use super::ids::RunRef;
 use super::io::Io;
-use super::live::{self, Farewell, Touched};
+use super::live::{self, Farewell};
 use super::progress::Progress;
+use super::run::overtaken;
 use crate::runtime::{Engines, replay::resume};
 
 /// Go on with a run that was cut off by a crash: replay to the end of its log, then live on
@@ -38,18 +39,14 @@ pub fn execute(args: &Args, database: &DatabaseArgs, io: &mut Io<'_>) -> Result<
     let engines = Engines::for_commands(begin.limits.stack_bytes)
         .map_err(|e| Failure::new(Exit::HOST, format!("cannot set up the engine: {e:#}")))?;
     let progress = Arc::new(Progress::new(io.look.err_terminal && !args.quiet));
-    let world = live::surroundings(dirs, &progress, &Touched::default());
+    let world = live::surroundings(dirs, &progress);
     let on_compile = || progress.begin(&format!("compiling {}", begin.name));
     let stop = live::interrupt(Arc::clone(&progress));
     let report = live::block_on(resume(&store, &engines, run, world, stop, &on_compile))?;
     progress.finish();
     let report = report?;
-    if report.conflict {
-        let what = format!(
-            "another transaction committed to {} since run {run} began, so that it was rolled back",
-            begin.space
-        );
-        return Err(Failure::new(Exit::CONFLICT, what).hint("run the program again"));
+    if let Some(what) = &report.conflict {
+        return Err(overtaken(run, &begin.space, what));
     }
     let exit = Farewell { report: &report, begin: &begin, quiet: args.quiet, flag: &database.flag() }.say(io);
     drop(server);

@@ -2,9 +2,8 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
-use reel_abi::id::SpaceName;
+use reel_abi::id::{RunId, SpaceName};
 
 use super::admin;
 use super::database::{DatabaseArgs, Running};
@@ -13,13 +12,10 @@ use super::failure::Failure;
 use super::grants::{self, DirArg, EnvArg};
 use super::io::Io;
 use super::limits::LimitArgs;
-use super::live::{self, Farewell, Touched};
+use super::live::{self, Farewell};
 use super::program;
 use super::progress::Progress;
 use crate::runtime::{Engines, RunError, RunRequest, run};
-
-/// How often a transaction is tried before it gives way to others.
-const TRIES: u32 = 5;
 
 /// Run a WebAssembly program as a transaction, and record all it does
 #[derive(Debug, Clone, clap::Args)]
@@ -44,6 +40,9 @@ pub struct Args {
     /// Commit also when the program ends with an exit code other than 0
     #[arg(long)]
     commit_on_failure: bool,
+    /// Show what the program says only once it has ended; then it can be executed again when another transaction overtakes it
+    #[arg(long)]
+    hold_output: bool,
     /// Which program of a Cargo package with several
     #[arg(long, value_name = "NAME")]
     bin: Option<String>,
@@ -81,42 +80,35 @@ pub fn execute(args: &Args, database: &DatabaseArgs, io: &mut Io<'_>) -> Result<
         limits,
         space: args.space.clone(),
         commit_on_failure: args.commit_on_failure,
+        hold_output: args.hold_output,
     };
-    let touched = Touched::default();
-    for attempt in 1..=TRIES {
-        let progress = Arc::new(Progress::new(io.look.err_terminal && !args.quiet));
-        let world = live::surroundings(grants::open(&request.dirs)?, &progress, &touched);
-        let on_compile = || progress.begin(&format!("compiling {}", program.path.display()));
-        let stop = live::interrupt(Arc::clone(&progress));
-        let report = live::block_on(run(&store, &engines, request.clone(), world, stop, &on_compile))?;
-        progress.finish();
-        let report = report.map_err(|error| match error {
-            RunError::Prepare(error) => Failure::from(error).at(request.name.clone()),
-            error => error.into(),
-        })?;
-        if report.conflict {
-            let others =
-                format!("another transaction committed to {} while run {} was open", request.space, report.run);
-            if touched.load(Ordering::Relaxed) {
-                return Err(Failure::new(Exit::CONFLICT, others)
-                    .hint("the program had read from standard input, so that it was not run again by itself"));
-            }
-            if attempt == TRIES {
-                return Err(Failure::new(Exit::CONFLICT, format!("{others}, for the {TRIES}th time")));
-            }
-            io.warn(&format!("{others}; running again"));
-            continue;
-        }
-        let record = store.run(report.run)?;
-        let exit = match &record {
-            Some(record) => {
-                let flag = database.flag();
-                Farewell { report: &report, begin: &record.begin, quiet: args.quiet, flag: &flag }.say(io)
-            }
-            None => Exit::of(&report.end.outcome),
-        };
-        drop(server);
-        return Ok(exit);
+    let progress = Arc::new(Progress::new(io.look.err_terminal && !args.quiet));
+    let world = live::surroundings(grants::open(&request.dirs)?, &progress);
+    let on_compile = || progress.begin(&format!("compiling {}", program.path.display()));
+    let stop = live::interrupt(Arc::clone(&progress));
+    let report = live::block_on(run(&store, &engines, request.clone(), world, stop, &on_compile))?;
+    progress.finish();
+    let report = report.map_err(|error| match error {
+        RunError::Prepare(error) => Failure::from(error).at(request.name.clone()),
+        error => error.into(),
+    })?;
+    if let Some(what) = &report.conflict {
+        return Err(overtaken(report.run, &request.space, what));
     }
-    Ok(Exit::CONFLICT)
+    let record = store.run(report.run)?;
+    let exit = match &record {
+        Some(record) => {
+            let flag = database.flag();
+            Farewell { report: &report, begin: &record.begin, quiet: args.quiet, flag: &flag }.say(io)
+        }
+        None => Exit::of(&report.end.outcome),
+    };
+    drop(server);
+    Ok(exit)
+}
+
+/// The page for a run that other transactions have overtaken, and that could not be executed again by itself.
+pub fn overtaken(run: RunId, space: &SpaceName, what: &str) -> Failure {
+    Failure::new(Exit::CONFLICT, format!("run {run} in {space} was overtaken by another transaction: {what}"))
+        .hint("nothing of it is committed but what it committed itself on its way; run the program again, or with --hold-output, so that it can be executed again unnoticed")
 }

@@ -112,7 +112,7 @@ fn row(record: &RunRecord, running: Running, paint: Paint) -> Vec<Cell> {
         Cell::new(state.words()).painted(|text| match state {
             State::Committed => text.to_owned(),
             State::Running => paint.hint(text),
-            State::CutOff | State::Aborted => paint.warning(text),
+            State::CutOff | State::Partly | State::Aborted | State::Overtaken => paint.warning(text),
         }),
     ]
 }
@@ -150,7 +150,9 @@ impl<'a> Json<'a> {
         let RunRecord { run, begin, end } = record;
         let end = end.as_ref();
         let (commit, version) = match end.map(|end| &end.disposition) {
-            Some(Disposition::Committed { commit, version }) => (Some(commit.0), Some(version.0)),
+            Some(Disposition::Committed { commit, version } | Disposition::Partly { commit, version }) => {
+                (Some(commit.0), Some(version.0))
+            }
             _ => (None, None),
         };
         Self {

@@ -2,6 +2,9 @@
 
 use serde::Serialize;
 
+use reel_abi::id::RunId;
+use reel_store::Made;
+
 use super::database::Opened;
 use super::dates;
 use super::exit::Exit;
@@ -34,7 +37,15 @@ pub fn execute(args: &Args, database: &Opened, io: &mut Io<'_>) -> Result<Exit, 
     let mut table = Table::new(&[1, 3]);
     table.row(["SPACE", "VERSION", "CHANGED (UTC)", "BY RUN"].map(|head| Cell::new(head).painted(|t| paint.bold(t))));
     for (space, head) in store.spaces()? {
-        let newest = store.history(&space)?.pop().map(|(_, _, run, at)| (run, at));
+        let newest = store.history(&space)?.pop().map(|made| {
+            (
+                match made.made {
+                    Made::Commit { run, .. } => run,
+                    _ => RunId(0),
+                },
+                made.at,
+            )
+        });
         if args.json {
             let changed = newest.map(|(_, at)| Time(at.0));
             let run = newest.map(|(run, _)| run.0);

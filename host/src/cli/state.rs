@@ -14,8 +14,12 @@ pub enum State {
     CutOff,
     /// It ended, and its writes are durable.
     Committed,
+    /// It ended, and what it committed on its way is durable.
+    Partly,
     /// It ended, and nothing of it is visible but its record.
     Aborted,
+    /// The same, because another transaction was faster.
+    Overtaken,
 }
 
 impl State {
@@ -25,7 +29,9 @@ impl State {
             None if running.has(record.run) => Self::Running,
             None => Self::CutOff,
             Some(RunEnd { disposition: Disposition::Committed { .. }, .. }) => Self::Committed,
+            Some(RunEnd { disposition: Disposition::Partly { .. }, .. }) => Self::Partly,
             Some(RunEnd { disposition: Disposition::Aborted, .. }) => Self::Aborted,
+            Some(RunEnd { disposition: Disposition::Lost { .. }, .. }) => Self::Overtaken,
         }
     }
 
@@ -35,7 +41,9 @@ impl State {
             Self::Running => "running",
             Self::CutOff => "cut off",
             Self::Committed => "committed",
+            Self::Partly => "partly committed",
             Self::Aborted => "aborted",
+            Self::Overtaken => "overtaken",
         }
     }
 }
@@ -43,7 +51,10 @@ impl State {
 /// Whether a run did not come to a good end.
 pub fn has_failed(record: &RunRecord, running: Running) -> bool {
     match &record.end {
-        Some(end) => !end.outcome.is_success() || end.disposition == Disposition::Aborted,
+        // Executed again, it did not fail.
+        Some(RunEnd { disposition: Disposition::Lost { again: Some(_) }, .. }) => false,
+        Some(RunEnd { disposition: Disposition::Committed { .. }, outcome, .. }) => !outcome.is_success(),
+        Some(_) => true,
         None => State::of(record, running) == State::CutOff,
     }
 }
@@ -51,7 +62,10 @@ pub fn has_failed(record: &RunRecord, running: Running) -> bool {
 /// The space at the version that the run made, or that it read.
 pub fn space(record: &RunRecord) -> String {
     let version = match &record.end {
-        Some(RunEnd { disposition: Disposition::Committed { version, .. }, .. }) => *version,
+        Some(RunEnd {
+            disposition: Disposition::Committed { version, .. } | Disposition::Partly { version, .. },
+            ..
+        }) => *version,
         _ => record.begin.version,
     };
     format!("{}@{version}", record.begin.space)

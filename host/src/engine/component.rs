@@ -85,11 +85,11 @@ pub fn componentize(bytes: &[u8]) -> Result<Vec<u8>, ComponentError> {
     encoder.encode().map_err(|e| failed(&e))
 }
 
-/// Names the imports of a core module that are neither WASI preview 1 nor a component's.
+/// Names the imports of a core module that are neither WASI preview 1 nor interfaces that the module itself describes.
 pub fn foreign_imports(bytes: &[u8]) -> Result<Vec<String>, ComponentError> {
-    let mut foreign = Vec::new();
+    let (mut foreign, mut described) = (Vec::new(), false);
     if kind(bytes)? == BinaryKind::Component {
-        return Ok(foreign);
+        return Ok(Vec::new());
     }
     for payload in Parser::new(0).parse_all(bytes) {
         match payload.map_err(|e| ComponentError::Invalid(e.to_string()))? {
@@ -104,14 +104,16 @@ pub fn foreign_imports(bytes: &[u8]) -> Result<Vec<String>, ComponentError> {
                 for import in section.into_imports() {
                     let import = import.map_err(|e| ComponentError::Invalid(e.to_string()))?;
                     if import.module != "wasi_snapshot_preview1" {
-                        foreign.push(format!("{}.{}", import.module, import.name));
+                        foreign.push((import.module.contains(':'), format!("{}.{}", import.module, import.name)));
                     }
                 }
             }
+            Payload::CustomSection(section) => described |= section.name().starts_with("component-type"),
             _ => {}
         }
     }
-    Ok(foreign)
+    // With the description of its interfaces in it, a module may import these too: the encoder makes a component's imports of them.
+    Ok(foreign.into_iter().filter(|(interface, _)| !(described && *interface)).map(|(_, name)| name).collect())
 }
 
 fn validate(bytes: &[u8]) -> Result<(), ComponentError> {

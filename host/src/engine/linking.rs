@@ -76,8 +76,10 @@ pub fn imports(engine: &Engine, component: &Component) -> wasmtime::Result<Vec<I
     Ok(all)
 }
 
-/// Interfaces of the host, without their versions; any 0.2.x is served.
-const PROVIDED: [&str; 20] = [
+/// Interfaces of the host, without their versions.
+const PROVIDED: [&str; 25] = [
+    "reel:guest/keyvalue",
+    "reel:guest/transaction",
     "wasi:cli/environment",
     "wasi:cli/exit",
     "wasi:cli/stderr",
@@ -95,6 +97,9 @@ const PROVIDED: [&str; 20] = [
     "wasi:io/error",
     "wasi:io/poll",
     "wasi:io/streams",
+    "wasi:keyvalue/atomics",
+    "wasi:keyvalue/batch",
+    "wasi:keyvalue/store",
     "wasi:random/insecure",
     "wasi:random/insecure-seed",
     "wasi:random/random",
@@ -102,5 +107,10 @@ const PROVIDED: [&str; 20] = [
 
 fn is_provided(import: &str) -> bool {
     let (name, version) = import.split_once('@').unwrap_or((import, "0.2.0"));
-    PROVIDED.contains(&name) && version.starts_with("0.2.")
+    let known = match name.split_once('/') {
+        Some(("wasi:keyvalue", _)) => matches!(version, "0.2.0-draft" | "0.2.0-draft2"),
+        Some(("reel:guest", _)) => version.starts_with("0.1."),
+        _ => version.starts_with("0.2."),
+    };
+    PROVIDED.contains(&name) && known
 }

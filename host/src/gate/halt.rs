@@ -12,6 +12,9 @@ pub enum Halt {
     /// The program asked to end.
     #[error("the program ended with exit code {0}")]
     Exit(u32),
+    /// The program asked for its transaction to be dropped.
+    #[error("aborted: {0}")]
+    Abort(String),
     /// A bound of the run was reached.
     #[error("limit {kind} of {limit} reached")]
     Limit {

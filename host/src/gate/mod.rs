@@ -12,6 +12,7 @@
 //! A call may pass the gate again while it is being done (a file opened in a host directory looks at the host): the inner event then
 //! comes before the outer one, live and in a replay alike.
 
+pub mod commit;
 pub mod cursor;
 pub mod divergence;
 pub mod halt;

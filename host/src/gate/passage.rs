@@ -59,7 +59,7 @@ pub struct Usage {
 
 /// The one door.
 pub struct Gate {
-    mode: Mode,
+    pub(super) mode: Mode,
     settings: GateSettings,
     usage: Usage,
     /// The reading of the host's monotonic clock that is the guest's `monotonic_base`.
@@ -247,7 +247,7 @@ impl Gate {
 
     /// Counts the call and, where replies come from the log, takes this one from there.
     #[inline]
-    fn ask<C: Call>(&mut self, call: &C) -> Result<Option<C::Reply>, Halt> {
+    pub(super) fn ask<C: Call>(&mut self, call: &C) -> Result<Option<C::Reply>, Halt> {
         bound(LimitKind::HostCalls, self.usage.events + 1, self.settings.limits.host_calls)?;
         if matches!(self.mode, Mode::Live(_)) {
             return Ok(None);
@@ -268,7 +268,7 @@ impl Gate {
 
     /// Records the call with its reply, or holds both against the log.
     #[inline]
-    fn settle<C: Call>(&mut self, call: &C, reply: &C::Reply) -> Result<(), Halt> {
+    pub(super) fn settle<C: Call>(&mut self, call: &C, reply: &C::Reply) -> Result<(), Halt> {
         let length = if let Mode::Live(recorder) = &mut self.mode {
             recorder.record(call, reply, || self.settings.clock.wall())?
         } else {
@@ -318,7 +318,7 @@ impl Gate {
     }
 
     #[inline]
-    fn count(&mut self, length: usize) -> Result<(), Halt> {
+    pub(super) fn count(&mut self, length: usize) -> Result<(), Halt> {
         if let Some(payload) = self.payload.take() {
             self.settled_payload = Some((Seq(self.usage.events), payload));
         }

@@ -73,6 +73,22 @@ impl Recorder {
         self.sink.frame(frame)
     }
 
+    /// The event alone in a frame that goes nowhere yet; all before it goes to the sink. The recorder stays where it was.
+    pub fn alone<C: Call>(&mut self, call: &C, reply: &C::Reply, now: u64) -> Result<RawFrame, Halt> {
+        self.flush(now)?;
+        self.writer.u8(C::CODE);
+        call.put(&mut self.writer);
+        reply.put(&mut self.writer);
+        let times = (WallTime(now), WallTime(now));
+        Ok(RawFrame { first: Seq(self.first), count: 1, times, bytes: self.writer.take() })
+    }
+
+    /// The frame of [`Recorder::alone`] is in the log.
+    pub fn advance(&mut self) {
+        self.first += 1;
+        self.closed += 1;
+    }
+
     /// Whether no frame was closed yet.
     pub fn is_first(&self) -> bool {
         self.closed == 0

@@ -134,6 +134,7 @@ fn stopped(halt: Halt, backtrace: Vec<String>) -> Stop {
         Halt::Limit { kind, limit } => Outcome::Limit { kind, limit },
         Halt::Trap(message) => Outcome::Trap { message, backtrace },
         Halt::Interrupted => Outcome::Interrupted,
+        Halt::Abort(reason) => Outcome::Aborted { reason },
         Halt::Host(message) => Outcome::HostFailure { message },
         Halt::Diverged(mismatch) => return Stop::Diverged(mismatch),
         Halt::LogEnds(seq) => return Stop::LogEnds(seq),

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use wasmtime::Engine;
 
+use super::turns::Turns;
 use crate::engine::config::{Allocation, engine};
 use crate::engine::memory::VisibleMemories;
 
@@ -15,6 +16,7 @@ const EPOCH: Duration = Duration::from_millis(10);
 #[derive(Clone)]
 pub struct Engines {
     engine: Engine,
+    turns: Arc<Turns>,
 }
 
 impl Engines {
@@ -36,7 +38,12 @@ impl Engines {
                 }
             }
         });
-        Ok(Self { engine })
+        Ok(Self { engine, turns: Arc::default() })
+    }
+
+    /// The turns of the runs that it executes.
+    pub fn turns(&self) -> &Turns {
+        &self.turns
     }
 
     /// The engine.

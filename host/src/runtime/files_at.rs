@@ -15,6 +15,7 @@ use crate::port::Clock;
 use crate::txn::fault::Fault;
 use crate::txn::files::{Files, Place};
 use crate::txn::lower::Lower;
+use crate::txn::snapshot::Snapshot;
 use crate::txn::tree::Tree;
 
 /// Why something of a space cannot be looked at.
@@ -68,7 +69,7 @@ impl Clock for NoClock {
 impl FilesAt {
     /// The files at a head.
     pub fn new(store: &Store, head: Head) -> Result<Self, ReadError> {
-        let tree = Tree::new(Lower::Space(store.view(head)?), true, 0);
+        let tree = Tree::new(Lower::Space(Snapshot::new(store.view(head)?)), true, 0);
         let files = Files::new(store.clone(), vec![tree]);
         let root = Place { tree: 0, node: crate::txn::tree::root() };
         let settings =

@@ -11,9 +11,10 @@ use reel_abi::vocabulary::RunBegins;
 use reel_store::{ReadError, Store};
 use thiserror::Error;
 
-use super::prepare::keep;
-use super::run::{GateOptions, Live, RunError, RunReport, conclude, session_of};
+use super::commit_point::LastCommit;
+use super::run::{Concluded, GateOptions, Live, RunError, RunReport, conclude, session_of};
 use super::sink::LogSink;
+use super::turns::Turns;
 use crate::calls::session::{Console, Session};
 use crate::engine::config::description;
 use crate::gate::recorder::Recorder;
@@ -21,6 +22,7 @@ use crate::gate::{Halt, Mode};
 use crate::port::{Clock, HostDir};
 use crate::txn::fault::Fault;
 use crate::txn::files::Place;
+use crate::txn::values::keep;
 
 /// Bytes copied at a time.
 const CHUNK_BYTES: u64 = 256 << 10;
@@ -92,14 +94,18 @@ pub enum ImportError {
 
 /// Imports all files below a directory of the host as one transaction. After an error nothing is committed, and no run is in the log but what
 /// was written of it by then.
-pub fn import(store: &Store, request: ImportRequest<'_>, clock: Arc<dyn Clock>) -> Result<ImportReport, ImportError> {
+pub async fn import(
+    store: &Store,
+    request: ImportRequest<'_>,
+    clock: Arc<dyn Clock>,
+) -> Result<ImportReport, ImportError> {
     let ImportRequest { name, args, space, to, from } = request;
     let base = store.head_or_new(&space)?;
     let run = store.next_run();
     let begin = RunBegin {
         at: WallTime(clock.wall()),
         component: Digest::of(b""),
-        content: keep(store, b"").map_err(RunError::Append)?,
+        content: keep(store.blobs(), b"").map_err(RunError::Append)?,
         name: name.to_owned(),
         args,
         env: Vec::new(),
@@ -111,6 +117,7 @@ pub fn import(store: &Store, request: ImportRequest<'_>, clock: Arc<dyn Clock>) 
         commit_on_failure: false,
         engine: description(),
     };
+    let turn = Turns::default().of(&begin.space);
     let sink = LogSink::new(store.clone(), run, Some(begin.clone()));
     let mode = Mode::Live(Recorder::new(Seq(0), Box::new(sink.clone())));
     let options = GateOptions::default();
@@ -125,7 +132,13 @@ pub fn import(store: &Store, request: ImportRequest<'_>, clock: Arc<dyn Clock>) 
         Err(ImportError::Halt(Halt::Limit { kind, limit })) => Outcome::Limit { kind: kind.clone(), limit: *limit },
         Err(error) => Outcome::HostFailure { message: error.to_string() },
     };
-    let report = conclude(store, Live { run, begin, base, sink, clock, session }, outcome, None)?;
+    let live = Live { run, begin, sink, clock, session, turn, last: LastCommit::default() };
+    let report = match conclude(store, live, outcome, None, None).await? {
+        Concluded::Over(report) => *report,
+        Concluded::Overtaken(_) => {
+            return Err(ImportError::Halt(Halt::Host("an import was to be executed again".into())));
+        }
+    };
     copied?;
     Ok(ImportReport { report, files, bytes, skipped })
 }
@@ -141,7 +154,7 @@ struct Copy<'a> {
 
 impl Copy<'_> {
     fn all(&mut self, to: &str) -> Result<(), ImportError> {
-        let root = self.session.files.roots().next().unwrap_or(Place { tree: 0, node: crate::txn::tree::root() });
+        let root = self.session.txn.files.roots().next().unwrap_or(Place { tree: 0, node: crate::txn::tree::root() });
         let mut place = root;
         let mut path = String::new();
         for name in to.split('/').filter(|name| !name.is_empty()) {
@@ -165,7 +178,8 @@ impl Copy<'_> {
 
     /// A directory that is there already stays, whatever is in it.
     fn directory(&mut self, dir: Place, name: &str, path: &str) -> Result<Place, ImportError> {
-        let Session { gate, files, .. } = &mut *self.session;
+        let Session { gate, txn, .. } = &mut *self.session;
+        let files = &mut txn.files;
         match files.create_directory(gate, dir, name) {
             Ok(()) | Err(Fault::Code(FsCode::Exist)) => {}
             Err(fault) => return Err(failed(path, fault)),
@@ -179,7 +193,8 @@ impl Copy<'_> {
 
     /// A file or link that is there already is replaced.
     fn make_room(&mut self, dir: Place, name: &str, path: &str) -> Result<(), ImportError> {
-        let Session { gate, files, .. } = &mut *self.session;
+        let Session { gate, txn, .. } = &mut *self.session;
+        let files = &mut txn.files;
         match files.unlink(gate, dir, name) {
             Ok(()) | Err(Fault::Code(FsCode::NoEntry)) => Ok(()),
             Err(fault) => Err(failed(path, fault)),
@@ -191,7 +206,8 @@ impl Copy<'_> {
         let modified = self.from.stat(path).map_err(host)?.modified;
         let mut content = self.from.open(path).map_err(host)?;
         self.make_room(dir, name, path)?;
-        let Session { gate, files, .. } = &mut *self.session;
+        let Session { gate, txn, .. } = &mut *self.session;
+        let files = &mut txn.files;
         let how = OpenFlags(0b0101); // create, exclusive
         let opened = files.open(gate, dir, name, false, how, true);
         let (place, _) = opened.map_err(|fault| failed(path, fault))?;
@@ -213,7 +229,8 @@ impl Copy<'_> {
     }
 
     fn set_time(&mut self, place: Place, path: &str, modified: WallReading) -> Result<(), ImportError> {
-        let Session { gate, files, .. } = &mut *self.session;
+        let Session { gate, txn, .. } = &mut *self.session;
+        let files = &mut txn.files;
         let set = files.set_times(gate, place, &NewTime::Keep, &NewTime::At { time: modified });
         set.map_err(|fault| failed(path, fault))
     }
@@ -221,7 +238,8 @@ impl Copy<'_> {
     fn link(&mut self, dir: Place, name: &str, path: &str) -> Result<(), ImportError> {
         let target = self.from.stat(path).map_err(|code| ImportError::Host { path: path.to_owned(), code })?.target;
         self.make_room(dir, name, path)?;
-        let Session { gate, files, .. } = &mut *self.session;
+        let Session { gate, txn, .. } = &mut *self.session;
+        let files = &mut txn.files;
         match files.symlink(gate, dir, &target, name) {
             Ok(()) => {
                 self.files += 1;

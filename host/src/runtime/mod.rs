@@ -6,6 +6,8 @@
 //!                                 session: gate (live | replay | resume), files, console
 //! ```
 
+mod again;
+mod commit_point;
 pub mod drive;
 pub mod engines;
 pub mod examine;
@@ -17,6 +19,7 @@ pub mod replay;
 pub mod run;
 mod sink;
 mod source;
+pub mod turns;
 
 pub use engines::Engines;
 pub use replay::{ReplayReport, ReplayRequest, Verdict, replay};

@@ -3,7 +3,7 @@
 use reel_abi::content::Content;
 use reel_abi::id::Digest;
 use reel_abi::wire::Wire;
-use reel_store::{AppendError, BLOCK_BYTES, ReadError, Store};
+use reel_store::{AppendError, ReadError, Store};
 use thiserror::Error;
 use wasmtime::component::Component;
 
@@ -11,6 +11,7 @@ use super::engines::Engines;
 use crate::engine::cache::{Cache, CompileError};
 use crate::engine::component::{BinaryKind, foreign_imports, kind};
 use crate::engine::linking::{Support, imports};
+use crate::txn::values::keep;
 
 /// Why a component cannot be run.
 #[derive(Debug, Error)]
@@ -54,7 +55,7 @@ pub fn prepare(
 ) -> Result<Prepared, PrepareError> {
     let digest = Digest::of(bytes);
     let component = ready(store, engines, digest, bytes, on_compile)?;
-    let content = keep(store, bytes)?;
+    let content = keep(store.blobs(), bytes)?;
     Ok(Prepared { digest, content, component })
 }
 
@@ -85,20 +86,6 @@ pub fn ready(
         return Err(PrepareError::NotACommand(exports));
     }
     Ok(component)
-}
-
-/// Keeps bytes as blobs and gives the name of their list.
-pub(super) fn keep(store: &Store, bytes: &[u8]) -> Result<Digest, AppendError> {
-    let blocks = bytes.chunks(BLOCK_BYTES).map(Digest::of).collect();
-    let listing = Content { len: bytes.len() as u64, block_len: BLOCK_BYTES as u32, blocks }.to_bytes();
-    let name = Digest::of(&listing);
-    if store.blobs().contains(&name).unwrap_or(false) {
-        return Ok(name);
-    }
-    for block in bytes.chunks(BLOCK_BYTES) {
-        store.blobs().put(block.to_vec())?;
-    }
-    store.blobs().put(listing)
 }
 
 /// The bytes of a component that was kept, checked against its digest.

@@ -7,13 +7,14 @@ use reel_abi::event::decode;
 use reel_abi::id::{Digest, RunId, Seq};
 use reel_abi::outcome::{Outcome, RunBegin};
 use reel_abi::vocabulary::{EventView, RunBegins, RunEnds};
-use reel_store::{Head, ReadError, RunRecord, Store};
+use reel_store::{Made, ReadError, RunRecord, Store};
 use thiserror::Error;
 
+use super::commit_point::LastCommit;
 use super::drive::{Bounds, Driven, Stop, drive};
 use super::engines::Engines;
 use super::prepare::{PrepareError, kept, ready};
-use super::run::{GateOptions, Live, RunError, RunReport, Surroundings, execute, session, session_of};
+use super::run::{Concluded, GateOptions, Live, RunError, RunReport, Surroundings, execute, session, session_of};
 use super::sink::LogSink;
 use super::source::LoggedFrames;
 use crate::calls::session::Console;
@@ -216,7 +217,19 @@ pub async fn resume(
     let recorder = Recorder::new(logged, Box::new(sink.clone()));
     let mode = Mode::Resume(Cursor::new(Box::new(LoggedFrames::new(store, run)?)), Some(recorder));
     let clock = Arc::clone(&surroundings.clock);
-    let base = Head { segment: begin.segment, version: begin.version };
+    let turn = engines.turns().of(&begin.space);
     let session = session(store, run, &begin, mode, surroundings, &GateOptions::default())?;
-    Ok(execute(store, engines, &component, Live { run, begin, base, sink, clock, session }, interrupt).await?)
+    let last = LastCommit::default();
+    let made = store.history(&begin.space)?.into_iter().rev().find_map(|made| match made.made {
+        Made::Commit { commit, run: by } if by == run => Some((commit, made.version)),
+        _ => None,
+    });
+    if let Some((commit, version)) = made {
+        last.set(commit, version);
+    }
+    let live = Live { run, begin, sink, clock, session, turn, last };
+    match execute(store, engines, &component, live, None, interrupt).await? {
+        Concluded::Over(report) => Ok(*report),
+        Concluded::Overtaken(_) => Err(ReplayError::Failed("a resumed run was to be executed again".into())),
+    }
 }

@@ -1,31 +1,40 @@
 //! Running a command as a transaction.
 
 use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use reel_abi::id::{RunId, Seq, SpaceName, WallTime};
 use reel_abi::limits::Limits;
 use reel_abi::outcome::{DirGrant, Disposition, Outcome, RunBegin, RunEnd};
-use reel_abi::record::OutboxEntry;
 use reel_abi::vocabulary::{RunBegins, RunEnds};
-use reel_store::{AppendError, Ending, Head, Proposal, ReadError, Store, Submission};
+use reel_store::{AppendError, Ending, Head, ReadError, Store, Submission};
 use thiserror::Error;
 
+use super::again::Streams;
+use super::commit_point::{LastCommit, Point, append};
 use super::drive::{Bounds, Driven, Stop, drive};
 use super::engines::Engines;
 use super::outbox::{DeliveryError, deliver};
 use super::prepare::{PrepareError, Prepared, prepare};
-use super::sink::LogSink;
+use super::sink::{LogSink, Remainder};
+use super::turns::{HELD, Turn};
 use crate::calls::session::{Console, Session, Setup};
 use crate::engine::config::description;
 use crate::gate::recorder::Recorder;
 use crate::gate::{Gate, GateSettings, Halt, Mode};
 use crate::port::{Clock, Entropy, HostDir};
-use crate::txn::files::Files;
 use crate::txn::lower::{HostLower, Lower};
 use crate::txn::node::NODES_PER_RUN;
+use crate::txn::transaction::Transaction;
 use crate::txn::tree::Tree;
+
+/// Attempts beside others, before a run takes its space for itself.
+const OPTIMISTIC_ATTEMPTS: u32 = 4;
+
+/// Attempts in all.
+const ATTEMPTS: u32 = 10;
 
 /// What is to be run.
 #[derive(Debug, Clone)]
@@ -46,6 +55,8 @@ pub struct RunRequest {
     pub space: SpaceName,
     /// Commit also if the program ends with a failure code.
     pub commit_on_failure: bool,
+    /// Show what the program says only once it is over.
+    pub hold_output: bool,
 }
 
 /// The world that a live run may touch.
@@ -69,8 +80,10 @@ pub struct RunReport {
     pub end: RunEnd,
     /// Effects that are durable but have not arrived yet.
     pub undelivered: Option<DeliveryError>,
-    /// Another transaction committed to the space first, so that this one was aborted.
-    pub conflict: bool,
+    /// Another transaction changed what this one had read, and it could not be executed again: what was overtaken.
+    pub conflict: Option<String>,
+    /// How often it was executed.
+    pub attempts: u32,
 }
 
 /// Why there is no run, or none in the log.
@@ -90,7 +103,7 @@ pub enum RunError {
     Log(Halt),
 }
 
-/// Runs a command. Returns when its end, and all it committed, is durable.
+/// Runs a command. Returns when its end, and all it committed, is durable. One that was overtaken by another transaction is executed again.
 pub async fn run(
     store: &Store,
     engines: &Engines,
@@ -100,38 +113,102 @@ pub async fn run(
     on_compile: &dyn Fn(),
 ) -> Result<RunReport, RunError> {
     let Prepared { digest, content, component } = prepare(store, engines, &request.bytes, on_compile)?;
-    let base = store.head_or_new(&request.space)?;
-    let run = store.next_run();
-    let clock = Arc::clone(&surroundings.clock);
-    let begin = RunBegin {
-        at: WallTime(clock.wall()),
-        component: digest,
-        content,
-        name: request.name,
-        args: request.args,
-        env: request.env,
-        dirs: request.dirs,
-        limits: request.limits,
-        space: request.space,
-        segment: base.segment,
-        version: base.version,
-        commit_on_failure: request.commit_on_failure,
-        engine: description(),
-    };
-    let sink = LogSink::new(store.clone(), run, Some(begin.clone()));
-    let mode = Mode::Live(Recorder::new(Seq(0), Box::new(sink.clone())));
-    let session = session(store, run, &begin, mode, surroundings, &GateOptions::default())?;
-    execute(store, engines, &component, Live { run, begin, base, sink, clock, session }, interrupt).await
+    let Surroundings { clock, mut entropy, console, mut dirs } = surroundings;
+    let (streams, mut console) = Streams::new(console, request.hold_output);
+    let turn = engines.turns().of(&request.space);
+    let mut interrupt = pin!(interrupt);
+    let (mut run, mut attempt) = (store.next_run(), 1);
+    loop {
+        let base = store.head_or_new(&request.space)?;
+        let begin = RunBegin {
+            at: WallTime(clock.wall()),
+            component: digest,
+            content,
+            name: request.name.clone(),
+            args: request.args.clone(),
+            env: request.env.clone(),
+            dirs: request.dirs.clone(),
+            limits: request.limits.clone(),
+            space: request.space.clone(),
+            segment: base.segment,
+            version: base.version,
+            commit_on_failure: request.commit_on_failure,
+            engine: description(),
+        };
+        let sink = LogSink::new(store.clone(), run, Some(begin.clone()));
+        let mode = Mode::Live(Recorder::new(Seq(0), Box::new(sink.clone())));
+        let surroundings = Surroundings { clock: Arc::clone(&clock), entropy, console, dirs };
+        let session = session(store, run, &begin, mode, surroundings, &GateOptions::default())?;
+        let again = (attempt < ATTEMPTS).then_some(&streams);
+        let live = Live {
+            run,
+            begin,
+            sink,
+            clock: Arc::clone(&clock),
+            session,
+            turn: turn.clone(),
+            last: LastCommit::default(),
+        };
+        let lost = match execute(store, engines, &component, live, again, interrupt.as_mut()).await? {
+            Concluded::Over(report) => {
+                streams.show();
+                return Ok(RunReport { attempts: attempt, ..*report });
+            }
+            Concluded::Overtaken(lost) => lost,
+        };
+        attempt += 1;
+        let Lost { run: next, parts } = *lost;
+        run = next;
+        (entropy, console) = (parts.entropy, parts.console);
+        dirs = parts.dirs;
+        if attempt > OPTIMISTIC_ATTEMPTS {
+            turn.take().await;
+        }
+    }
 }
 
 /// A live run that is set up.
 pub(super) struct Live {
     pub run: RunId,
     pub begin: RunBegin,
-    pub base: Head,
     pub sink: LogSink,
     pub clock: Arc<dyn Clock>,
     pub session: Session,
+    pub turn: Turn,
+    pub last: LastCommit,
+}
+
+impl Live {
+    /// Lets the session commit on its way.
+    fn with_commit_point(mut self, store: &Store) -> Self {
+        let (space, sink, turn, last) =
+            (self.begin.space.clone(), self.sink.clone(), self.turn.clone(), self.last.clone());
+        self.session.commit_point =
+            Some(Box::new(Point { store: store.clone(), run: self.run, space, sink, turn, last }));
+        self
+    }
+}
+
+/// What became of an attempt.
+pub(super) enum Concluded {
+    /// The run is over.
+    Over(Box<RunReport>),
+    /// Another transaction came first; nothing of the attempt is visible.
+    Overtaken(Box<Lost>),
+}
+
+/// An attempt that was overtaken.
+pub(super) struct Lost {
+    /// The run under which the next attempt goes: the same, if nothing of this one is in the log.
+    run: RunId,
+    parts: Parts,
+}
+
+/// What of a session the next attempt needs.
+struct Parts {
+    entropy: Box<dyn Entropy>,
+    console: Console,
+    dirs: Vec<Box<dyn HostDir>>,
 }
 
 /// What a gate is told beyond the run's own settings.
@@ -168,38 +245,44 @@ pub(super) fn session_of(
 ) -> Result<Session, ReadError> {
     let first = run.0.saturating_mul(NODES_PER_RUN);
     let view = store.view(Head { segment: begin.segment, version: begin.version })?;
-    let mut trees = vec![Tree::new(Lower::Space(view), false, first)];
-    for (index, (grant, dir)) in (0u32..).zip(begin.dirs.iter().zip(dirs)) {
-        trees.push(Tree::new(Lower::Host(HostLower::new(index, dir)), grant.read_only, first));
-    }
+    let grants = (0u32..).zip(begin.dirs.iter().zip(dirs));
+    let host = grants
+        .map(|(index, (grant, dir))| Tree::new(Lower::Host(HostLower::new(index, dir)), grant.read_only, first))
+        .collect();
+    let txn = Transaction::new(store.clone(), begin.space.clone(), view, host, begin.dirs.clone(), first);
     let root_is_granted = begin.dirs.iter().any(|grant| grant.guest == "/");
     let space = (!root_is_granted).then(|| "/".to_owned());
     let preopens = std::iter::once(space).chain(begin.dirs.iter().map(|grant| Some(grant.guest.clone()))).collect();
     let setup = Setup { args: begin.args.clone(), env: begin.env.clone(), preopens };
     let settings =
         GateSettings { limits: begin.limits.clone(), clock, until: options.until, keep_payload: options.keep_payload };
-    Ok(Session::new(
-        Gate::new(mode, settings),
-        Files::new(store.clone(), trees),
-        setup,
-        console,
-        entropy,
-        store.clone(),
-    ))
+    Ok(Session::new(Gate::new(mode, settings), txn, setup, console, entropy, store.clone(), None))
 }
 
-/// Runs what is set up and concludes it.
+/// Runs what is set up and concludes it. `again` is there if the run may be executed once more.
 pub(super) async fn execute(
     store: &Store,
     engines: &Engines,
     component: &wasmtime::component::Component,
     live: Live,
+    again: Option<&Streams>,
     interrupt: impl Future<Output = ()>,
-) -> Result<RunReport, RunError> {
-    let Live { run, begin, base, sink, clock, mut session } = live;
-    session.gate.pass(RunBegins {}, |_, _| Ok(())).map_err(RunError::Log)?;
-    let deadline = (begin.limits.deadline_millis > 0).then(|| Duration::from_millis(begin.limits.deadline_millis));
-    let Driven { stop, session, memory } = drive(engines, component, session, Bounds { deadline, interrupt }).await;
+) -> Result<Concluded, RunError> {
+    let mut live = live.with_commit_point(store);
+    live.session.gate.pass(RunBegins {}, |_, _| Ok(())).map_err(RunError::Log)?;
+    let millis = live.begin.limits.deadline_millis;
+    let deadline = (millis > 0).then(|| Duration::from_millis(millis));
+    let turn = live.turn.clone();
+    let interrupt = async {
+        let give_back = async {
+            tokio::time::sleep(HELD).await;
+            turn.give_back();
+            std::future::pending().await
+        };
+        tokio::select! { () = interrupt => {}, () = give_back => {} }
+    };
+    let Driven { stop, session, memory } =
+        drive(engines, component, live.session, Bounds { deadline, interrupt }).await;
     let outcome = match stop {
         Stop::Outcome(outcome) => outcome,
         Stop::Diverged(mismatch) => {
@@ -209,21 +292,22 @@ pub(super) async fn execute(
             Outcome::HostFailure { message: format!("a live run stopped at event {seq}") }
         }
     };
-    conclude(store, Live { run, begin, base, sink, clock, session }, outcome, memory)
+    conclude(store, Live { session, ..live }, outcome, memory, again).await
 }
 
 /// Commits or aborts what has ended, and carries out its effects. Returns when all of it is durable.
-pub(super) fn conclude(
+pub(super) async fn conclude(
     store: &Store,
     live: Live,
     mut outcome: Outcome,
     memory: Option<u64>,
-) -> Result<RunReport, RunError> {
-    let Live { run, begin, base, sink, clock, mut session } = live;
+    again: Option<&Streams>,
+) -> Result<Concluded, RunError> {
+    let Live { run, begin, sink, clock, mut session, turn, last } = live;
     let wanted = outcome.is_success() || (begin.commit_on_failure && matches!(outcome, Outcome::Exit { .. }));
     let mut proposal = None;
     if wanted {
-        match propose(&mut session, run, &begin, base) {
+        match session.txn.propose(WallTime(clock.wall())) {
             Ok(writes) => proposal = Some(writes),
             Err(halt) => outcome = Outcome::HostFailure { message: halt.to_string() },
         }
@@ -231,42 +315,61 @@ pub(super) fn conclude(
     let memory = if outcome.is_cut() { None } else { memory };
     session.gate.finish(RunEnds { outcome: outcome.clone(), memory }).map_err(RunError::Log)?;
     let usage = session.gate.usage();
-    let remainder = sink.finish().map_err(RunError::Log)?;
+    let Remainder { begun, frames } = sink.finish().map_err(RunError::Log)?;
     let outbox = proposal.as_ref().map(|proposal| proposal.outbox.clone()).unwrap_or_default();
-    let ending = Ending {
+    let ending = |otherwise: Disposition| Ending {
         at: WallTime(clock.wall()),
-        outcome,
+        outcome: outcome.clone(),
         events: usage.events,
         logged_bytes: usage.logged_bytes,
         written_bytes: usage.written_bytes,
         memory,
-        commit: proposal,
+        otherwise,
     };
-    let mut submission =
-        Submission { run, begun: remainder.begun, frames: remainder.frames, ending: Some(ending.clone()) };
-    let mut conflict = false;
-    let receipt = match store.append(submission.clone()) {
-        Err(AppendError::Conflict { .. }) => {
-            conflict = true;
-            submission.ending = Some(Ending { commit: None, ..ending.clone() });
-            store.append(submission)?
+    let ended = ending(last.otherwise());
+    let mut submission = Submission { run, begun, frames, commit: proposal, ending: Some(ended.clone()) };
+    let kept = submission.commit.is_some().then(|| (submission.begun.clone(), submission.frames.clone()));
+    let allowed = turn.to_commit().await;
+    let result = append(store, submission).await;
+    drop(allowed);
+    let (mut conflict, mut disposition) = (None, ended.otherwise.clone());
+    match (result, kept) {
+        (Ok(receipt), _) => {
+            if let Some((commit, version)) = receipt.committed {
+                disposition = Disposition::Committed { commit, version };
+            }
         }
-        other => other?,
-    };
-    let disposition = receipt.disposition.unwrap_or(Disposition::Aborted);
+        (Err(AppendError::Conflict { what, .. }), Some((begun, frames))) => {
+            let again = again.filter(|streams| last.get().is_none() && streams.rewind());
+            if again.is_some() && begun.is_some() {
+                return Ok(Concluded::Overtaken(Box::new(Lost { run, parts: Parts::of(session)? })));
+            }
+            let next = again.map(|_| store.next_run());
+            disposition = if last.get().is_some() { last.otherwise() } else { Disposition::Lost { again: next } };
+            submission = Submission { run, begun, frames, commit: None, ending: Some(ending(disposition.clone())) };
+            append(store, submission).await?;
+            if let Some(run) = next {
+                return Ok(Concluded::Overtaken(Box::new(Lost { run, parts: Parts::of(session)? })));
+            }
+            conflict = Some(what);
+        }
+        (Err(error), _) => return Err(error.into()),
+    }
+    turn.give_back();
     let undelivered = match &disposition {
         Disposition::Committed { commit, .. } if !outbox.is_empty() => deliver(store, *commit, &outbox).err(),
         _ => None,
     };
-    let Ending { at, outcome, events, logged_bytes, written_bytes, memory, .. } = ending;
+    let Ending { at, outcome, events, logged_bytes, written_bytes, memory, .. } = ended;
     let end = RunEnd { at, outcome, disposition, events, logged_bytes, written_bytes, memory };
-    Ok(RunReport { run, end, undelivered, conflict })
+    Ok(Concluded::Over(Box::new(RunReport { run, end, undelivered, conflict, attempts: 1 })))
 }
 
-fn propose(session: &mut Session, run: RunId, begin: &RunBegin, base: Head) -> Result<Proposal, Halt> {
-    let cells = session.files.cells(run.0.saturating_mul(NODES_PER_RUN))?;
-    let changes = session.files.host_changes()?;
-    let entries = begin.dirs.iter().cloned().zip(changes).filter(|(_, changes)| !changes.is_empty());
-    let outbox = entries.map(|(dir, changes)| OutboxEntry { dir, changes }).collect();
-    Ok(Proposal { space: begin.space.clone(), base, cells, outbox })
+impl Parts {
+    fn of(session: Session) -> Result<Self, RunError> {
+        let lost = || RunError::Log(Halt::Host("a part of the run is lost between two attempts".into()));
+        let dirs: Option<Vec<_>> = session.txn.files.into_dirs().into_iter().collect();
+        let entropy = session.entropy.ok_or_else(lost)?;
+        Ok(Self { entropy, console: session.console, dirs: dirs.ok_or_else(lost)? })
+    }
 }

@@ -30,6 +30,8 @@ struct Inner {
     store: Store,
     run: RunId,
     begun: Option<RunBegin>,
+    /// Packed already, and not appended.
+    waiting: Vec<Frame>,
     held: Option<RawFrame>,
     worker: Option<Worker>,
 }
@@ -46,7 +48,7 @@ pub struct LogSink(Arc<Mutex<Inner>>);
 impl LogSink {
     /// A sink for a run of which nothing is logged yet, or (`begun` is nothing) one that goes on.
     pub fn new(store: Store, run: RunId, begun: Option<RunBegin>) -> Self {
-        Self(Arc::new(Mutex::new(Inner { store, run, begun, held: None, worker: None })))
+        Self(Arc::new(Mutex::new(Inner { store, run, begun, waiting: Vec::new(), held: None, worker: None })))
     }
 
     /// Waits for all frames under way and gives what is left.
@@ -57,8 +59,21 @@ impl LogSink {
             drop(frames);
             thread.join().map_err(|_| Halt::Host("the thread that writes the log ended early".into()))??;
         }
-        let frames = held.map(|raw| pack(inner.run, &raw)).transpose()?.into_iter().collect();
+        let mut frames = std::mem::take(&mut inner.waiting);
+        frames.extend(held.map(|raw| pack(inner.run, &raw)).transpose()?);
         Ok(Remainder { begun: inner.begun.take(), frames })
+    }
+
+    /// Takes back what [`LogSink::finish`] gave and nobody has appended.
+    pub fn give_back(&self, remainder: Remainder) {
+        let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        (inner.begun, inner.waiting) = (remainder.begun, remainder.frames);
+    }
+
+    /// Packs a frame that shall be appended by itself.
+    pub fn pack(&self, raw: &RawFrame) -> Result<Frame, Halt> {
+        let run = self.0.lock().unwrap_or_else(PoisonError::into_inner).run;
+        pack(run, raw)
     }
 }
 
@@ -84,7 +99,8 @@ impl Inner {
         if self.worker.is_none() {
             let (frames, incoming) = sync_channel(UNDER_WAY);
             let (store, run, begun) = (self.store.clone(), self.run, self.begun.take());
-            let thread = std::thread::spawn(move || write(&store, run, begun, &incoming));
+            let waiting = std::mem::take(&mut self.waiting);
+            let thread = std::thread::spawn(move || write(&store, run, begun, waiting, &incoming));
             self.worker = Some(Worker { frames, thread });
         }
         let sent = self.worker.as_ref().map(|worker| worker.frames.send(frame));
@@ -101,9 +117,17 @@ impl Inner {
     }
 }
 
-fn write(store: &Store, run: RunId, mut begun: Option<RunBegin>, frames: &Receiver<RawFrame>) -> Result<(), Halt> {
-    while let Ok(raw) = frames.recv() {
-        let submission = Submission { run, begun: begun.take(), frames: vec![pack(run, &raw)?], ending: None };
+fn write(
+    store: &Store,
+    run: RunId,
+    mut begun: Option<RunBegin>,
+    mut waiting: Vec<Frame>,
+    incoming: &Receiver<RawFrame>,
+) -> Result<(), Halt> {
+    while let Ok(raw) = incoming.recv() {
+        let mut frames = std::mem::take(&mut waiting);
+        frames.push(pack(run, &raw)?);
+        let submission = Submission { run, begun: begun.take(), frames, commit: None, ending: None };
         store.append_soon(submission).map_err(|e| Halt::host("writing the log", &e))?;
     }
     Ok(())

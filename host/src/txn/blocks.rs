@@ -87,6 +87,14 @@ impl Blocks {
         }
     }
 
+    /// Makes a block what it was before a change.
+    pub(super) fn put_back(&mut self, id: BlockId, before: Option<Block>) {
+        self.forget(id);
+        if let Some(block) = before {
+            self.map.insert(id, block);
+        }
+    }
+
     /// Makes a block zeros.
     pub fn erase(&mut self, id: BlockId) {
         self.forget(id);

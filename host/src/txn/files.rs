@@ -1,11 +1,18 @@
 //! File operations on places: what `wasi:filesystem` asks for, on the trees of a run.
 
+use std::collections::BTreeMap;
+
+use reel_abi::record::{HostChange, family};
 use reel_abi::types::{FsCode, NewTime, NodeKind, Stat, WallReading};
 use reel_store::Store;
 
 use super::fault::FileResult;
+use super::lower::Lower;
+use super::node::node_key;
+use super::snapshot::Snapshot;
 use super::tree::Tree;
 use crate::gate::Gate;
+use crate::port::HostDir;
 
 /// Stands for a time that nanoseconds since 1970 cannot express; setting it is refused.
 pub const UNFIT: WallReading = WallReading(u64::MAX);
@@ -23,14 +30,23 @@ pub struct Place {
 pub struct Files {
     pub(super) store: Store,
     pub(super) trees: Vec<Tree>,
-    /// Nodes of the space, once it was asked for.
+    /// Nodes of the space at the version that is read, once it was asked for.
     pub(super) census: Option<u64>,
+    /// Nodes that this transaction has made, less those that it has removed.
+    pub(super) made: i64,
+    /// `made` at the savepoints.
+    marks: Vec<i64>,
+    /// What earlier transactions of the run have sent to each granted directory.
+    pub(super) sent: Vec<BTreeMap<String, HostChange>>,
+    /// What is in `sent` once the transaction has committed.
+    pub(super) sending: Option<Vec<BTreeMap<String, HostChange>>>,
 }
 
 impl Files {
     /// The trees: that of the space first, then one for each granted directory.
     pub fn new(store: Store, trees: Vec<Tree>) -> Self {
-        Self { store, trees, census: None }
+        let sent = trees.iter().map(|_| BTreeMap::new()).collect();
+        Self { store, trees, census: None, made: 0, marks: Vec::new(), sent, sending: None }
     }
 
     /// The roots, in the order of the trees.
@@ -50,7 +66,12 @@ impl Files {
 
     /// Size, times and links of a place.
     pub fn stat(&mut self, gate: &mut Gate, place: Place) -> FileResult<Stat> {
-        Ok(self.trees[place.tree].node(gate, place.node)?.stat())
+        let tree = &mut self.trees[place.tree];
+        let stat = tree.node(gate, place.node)?.stat();
+        if let (Lower::Space(snapshot), NodeKind::Directory) = (&tree.lower, stat.kind) {
+            snapshot.note(family::TIMES, &node_key(place.node));
+        }
+        Ok(stat)
     }
 
     /// Bytes of a file, and whether its end was reached.
@@ -105,7 +126,11 @@ impl Files {
         }
         let now = gate.file_time()?;
         self.trees[place.tree].pin(gate, &self.store, place.node)?;
-        let node = self.trees[place.tree].node_mut(gate, place.node)?;
+        let tree = &mut self.trees[place.tree];
+        let node = match tree.node(gate, place.node)?.kind {
+            NodeKind::Directory => tree.times_mut(gate, place.node)?,
+            _ => tree.node_mut(gate, place.node)?,
+        };
         if let Some(time) = pick(accessed, now) {
             node.accessed = time;
         }
@@ -124,6 +149,52 @@ impl Files {
         }
         let names = tree.list(gate, place.node)?;
         Ok(names.into_iter().map(|(name, entry)| (name, entry.kind)).collect())
+    }
+
+    /// Sets a savepoint above all others.
+    pub fn mark(&mut self) {
+        self.marks.push(self.made);
+        self.trees.iter_mut().for_each(Tree::mark);
+    }
+
+    /// Goes back to a savepoint by its place; it stays, later ones go.
+    pub fn roll_back(&mut self, place: usize) {
+        if let Some(made) = self.marks.get(place) {
+            self.made = *made;
+            self.marks.truncate(place + 1);
+            self.trees.iter_mut().for_each(|tree| tree.roll_back(place));
+        }
+    }
+
+    /// Drops savepoints from a place on.
+    pub fn release(&mut self, place: usize) {
+        self.marks.truncate(place);
+        self.trees.iter_mut().for_each(|tree| tree.release(place));
+    }
+
+    /// Begins the next transaction on another snapshot of the space: what was changed is in it (`kept`), or is dropped.
+    pub fn rebase(&mut self, snapshot: Snapshot, kept: bool) {
+        (self.census, self.made) = (None, 0);
+        self.marks.clear();
+        if let (Some(sent), true) = (self.sending.take(), kept) {
+            self.sent = sent;
+        }
+        for (index, tree) in self.trees.iter_mut().enumerate() {
+            match (index, kept) {
+                (0, _) => tree.begin_over(Lower::Space(snapshot.clone())),
+                (_, true) => tree.begin_after(),
+                (_, false) => tree.begin_again(),
+            }
+        }
+    }
+
+    /// The granted directories, for another attempt at the run.
+    pub fn into_dirs(self) -> Vec<Option<Box<dyn HostDir>>> {
+        let dir = |tree: Tree| match tree.lower {
+            Lower::Host(host) => Some(host.into_dir()),
+            Lower::Space(_) => None,
+        };
+        self.trees.into_iter().filter_map(dir).collect()
     }
 
     pub(super) fn refuse_if_read_only(&self, place: Place) -> FileResult<()> {

@@ -215,8 +215,7 @@ impl Files {
         if let Some(entry) = &entry {
             tree.check_path(named.dir.node, &named.name, entry)?;
         }
-        let dir = tree.node_mut(gate, named.dir.node)?;
-        (dir.modified, dir.changed) = (now, now);
+        tree.touch(gate, named.dir.node, now)?;
         tree.set_name(named.dir.node, &named.name, entry);
         Ok(())
     }

@@ -75,11 +75,10 @@ impl Files {
         }
         let now = gate.file_time()?;
         let tree = &mut self.trees[dir.tree];
-        let parent = tree.node_mut(gate, dir.node)?;
-        if parent.links == 0 {
+        if tree.node(gate, dir.node)?.links == 0 {
             return Err(FsCode::NoEntry.into());
         }
-        (parent.modified, parent.changed) = (now, now);
+        tree.touch(gate, dir.node, now)?;
         tree.check_path(dir.node, name, &Entry { node: 0, kind: NodeKind::File })?;
         let parent = if kind == NodeKind::Directory { dir.node } else { 0 };
         let node = tree.add(Node { parent, ..Node::new(kind, now) })?;
@@ -117,24 +116,28 @@ impl Files {
 
     /// Counts nodes made (or, negative, removed) in the space and holds the count against its bound.
     pub(super) fn count_nodes(&mut self, gate: &Gate, change: i64) -> FileResult<()> {
-        let census = match self.census {
-            Some(count) => count,
-            None => self.read_census()?,
-        };
-        let count = census.saturating_add_signed(change);
+        let census = self.read_census()?;
+        let made = self.made.saturating_add(change);
         let limit = gate.limits().space_files;
-        if change > 0 && count > limit {
+        if change > 0 && census.saturating_add_signed(made) > limit {
             return Err(Halt::Limit { kind: LimitKind::SpaceFiles, limit }.into());
         }
-        self.census = Some(count);
+        self.made = made;
         Ok(())
     }
 
-    fn read_census(&self) -> Result<u64, Halt> {
-        let Lower::Space(view) = &self.trees[0].lower else { return Ok(0) };
-        let value = view.get(family::NODE, &node_key(0)).map_err(|e| Halt::host("reading the space", &e))?;
-        let Some(CellValue::Inline { bytes }) = value else { return Ok(0) };
-        let census = Census::from_bytes(&bytes).map_err(|e| Halt::host("the census of the space", &e))?;
-        Ok(census.nodes)
+    fn read_census(&mut self) -> Result<u64, Halt> {
+        if let Some(census) = self.census {
+            return Ok(census);
+        }
+        let Lower::Space(snapshot) = &self.trees[0].lower else { return Ok(0) };
+        let census = match snapshot.peek(family::NODE, &node_key(0))? {
+            Some(CellValue::Inline { bytes }) => {
+                Census::from_bytes(&bytes).map_err(|e| Halt::host("the census of the space", &e))?.nodes
+            }
+            _ => 0,
+        };
+        self.census = Some(census);
+        Ok(census)
     }
 }

@@ -11,10 +11,11 @@ use reel_abi::record::{CellValue, Chunk, family};
 use reel_abi::types::{Captured, FsCode, HostNode, NodeKind, WallReading};
 use reel_abi::vocabulary::{HostCapture, HostList, HostStat};
 use reel_abi::wire::Wire;
-use reel_store::{BLOCK_BYTES, Blobs, Store, View};
+use reel_store::{BLOCK_BYTES, Blobs, Store};
 
 use super::fault::{Fault, FileResult};
-use super::node::{Entry, Node, ROOT, block_key, entry_key, node_key};
+use super::node::{Entry, Node, ROOT, Times, block_key, entry_key, node_key};
+use super::snapshot::Snapshot;
 use crate::gate::{Gate, Halt};
 use crate::port::HostDir;
 
@@ -27,7 +28,7 @@ const CAPTURE_INLINE_BYTES: usize = 4096;
 /// A layer.
 pub enum Lower {
     /// The space at the version that the run reads.
-    Space(View),
+    Space(Snapshot),
     /// A granted directory.
     Host(HostLower),
 }
@@ -63,6 +64,11 @@ impl HostLower {
     /// The host directory, in live runs.
     pub fn dir(&self) -> Option<&dyn HostDir> {
         self.dir.as_deref()
+    }
+
+    /// The host directory, for another attempt.
+    pub fn into_dir(self) -> Option<Box<dyn HostDir>> {
+        self.dir
     }
 
     fn adopt(&mut self, path: String) -> u64 {
@@ -113,7 +119,7 @@ impl Lower {
     /// The meaning of a name in a directory that this layer has.
     pub fn entry(&mut self, gate: &mut Gate, parent: u64, name: &str) -> FileResult<Option<(Entry, Option<Node>)>> {
         match self {
-            Self::Space(view) => match read(view, family::ENTRY, &entry_key(parent, name))? {
+            Self::Space(snapshot) => match read(snapshot, family::ENTRY, &entry_key(parent, name))? {
                 None => Ok(None),
                 Some(bytes) => Ok(Some((decode::<Entry>(&bytes)?, None))),
             },
@@ -134,11 +140,20 @@ impl Lower {
     /// A node of this layer.
     pub fn node(&mut self, gate: &mut Gate, id: u64) -> FileResult<Option<Node>> {
         match self {
-            Self::Space(view) => match read(view, family::NODE, &node_key(id))? {
-                None if id == ROOT => Ok(Some(Node::new(NodeKind::Directory, WallReading(0)))),
-                None => Ok(None),
-                Some(bytes) => Ok(Some(decode::<Node>(&bytes)?)),
-            },
+            Self::Space(snapshot) => {
+                let mut node = match read(snapshot, family::NODE, &node_key(id))? {
+                    None if id == ROOT => Node::new(NodeKind::Directory, WallReading(0)),
+                    None => return Ok(None),
+                    Some(bytes) => decode::<Node>(&bytes)?,
+                };
+                if node.kind == NodeKind::Directory
+                    && let Some(times) = snapshot.peek(family::TIMES, &node_key(id))?
+                {
+                    let Times { accessed, modified, changed } = decode(&inline(times)?)?;
+                    node = Node { accessed, modified, changed, ..node };
+                }
+                Ok(Some(node))
+            }
             Self::Host(host) => {
                 let Some(path) = host.paths.get(&id).cloned() else { return Ok(None) };
                 match host.stat(gate, &path)? {
@@ -158,12 +173,11 @@ impl Lower {
         known: &BTreeMap<String, Option<Entry>>,
     ) -> FileResult<Vec<(String, Entry)>> {
         match self {
-            Self::Space(view) => {
+            Self::Space(snapshot) => {
                 let (mut from, until) = (entry_key(parent, ""), (parent + 1).to_be_bytes());
                 let mut names = Vec::new();
                 loop {
-                    let batch = view.scan(family::ENTRY, &from, Some(&until), LIST_BATCH);
-                    let batch = batch.map_err(|e| Halt::host("reading a directory of the space", &e))?;
+                    let batch = snapshot.scan(family::ENTRY, &from, Some(&until), LIST_BATCH)?;
                     let Some((last, _)) = batch.last() else { return Ok(names) };
                     from = last.clone();
                     from.push(0);
@@ -193,12 +207,12 @@ impl Lower {
     /// A block of a file's content; nothing where the file has a hole or ends.
     pub fn block(&mut self, gate: &mut Gate, store: &Store, content: u64, index: u64) -> FileResult<Option<Vec<u8>>> {
         match self {
-            Self::Space(view) => {
-                let value = view.get(family::BLOCK, &block_key(content, index));
-                match value.map_err(|e| Halt::host("reading a block of the space", &e))? {
-                    None | Some(CellValue::Tombstone) => Ok(None),
-                    Some(CellValue::Inline { bytes }) => Ok(Some(bytes.0)),
-                    Some(CellValue::Blob { digest, .. }) => Ok(Some(blob(store.blobs(), &digest)?)),
+            Self::Space(snapshot) => {
+                // Whoever changes a block changes its file's node too; one note for the whole content keeps the set small.
+                snapshot.note_range(family::BLOCK, &block_key(content, 0), &(content + 1).to_be_bytes());
+                match snapshot.peek(family::BLOCK, &block_key(content, index))? {
+                    Some(value) => Ok(super::values::load(store.blobs(), &value)?),
+                    None => Ok(None),
                 }
             }
             Self::Host(host) if !host.paths.contains_key(&content) => Ok(None),
@@ -233,12 +247,11 @@ impl Lower {
     /// Indexes, from `from` on, of the blocks that this layer has of a content, ascending.
     pub fn blocks_from(&mut self, content: u64, from: u64) -> FileResult<Vec<u64>> {
         match self {
-            Self::Space(view) => {
+            Self::Space(snapshot) => {
                 let (mut key, until) = (block_key(content, from), (content + 1).to_be_bytes());
                 let mut indexes = Vec::new();
                 loop {
-                    let batch = view.scan(family::BLOCK, &key, Some(&until), LIST_BATCH);
-                    let batch = batch.map_err(|e| Halt::host("reading blocks of the space", &e))?;
+                    let batch = snapshot.scan(family::BLOCK, &key, Some(&until), LIST_BATCH)?;
                     let Some((last, _)) = batch.last() else { return Ok(indexes) };
                     key = last.clone();
                     key.push(0);
@@ -315,15 +328,14 @@ fn host_node(parent: u64, seen: HostNode) -> Node {
     Node { kind, size, content: 0, links: 1, parent, accessed, modified, changed: modified, target }
 }
 
-fn read(view: &View, family: u8, key: &[u8]) -> FileResult<Option<Vec<u8>>> {
-    let value = view.get(family, key).map_err(|e| Halt::host("reading the space", &e))?;
-    Ok(value.map(inline).transpose()?)
+fn read(snapshot: &Snapshot, family: u8, key: &[u8]) -> FileResult<Option<Vec<u8>>> {
+    Ok(snapshot.get(family, key)?.map(inline).transpose()?)
 }
 
 fn inline(value: CellValue) -> Result<Vec<u8>, Halt> {
     match value {
         CellValue::Inline { bytes } => Ok(bytes.0),
-        CellValue::Blob { .. } | CellValue::Tombstone => {
+        CellValue::Blob { .. } | CellValue::Content { .. } | CellValue::Tombstone => {
             Err(Halt::Host("a name or node of the space is no small value".into()))
         }
     }

@@ -4,6 +4,7 @@
 //! ENTRY  parent:8 name          -> child node, kind
 //! NODE   node:8                 -> Node;   node 0 -> Census of the whole space
 //! BLOCK  content:8 index:8      -> bytes, short blocks stand for zeros behind them
+//! TIMES  node:8                 -> Times of a directory since a name in it has changed; they stand above those in its node
 //! ```
 //!
 //! A file names its content by a number of its own, so that truncation to nothing is one new number instead of a tombstone a block.
@@ -68,6 +69,18 @@ wire_struct! {
         pub node: u64,
         /// What it is; never changes for a node.
         pub kind: NodeKind,
+    }
+}
+
+wire_struct! {
+    /// Times of a directory: in a cell of their own, so that two transactions that change different names in it do not meet.
+    pub struct Times {
+        /// Last access.
+        pub accessed: WallReading,
+        /// Last change of a name.
+        pub modified: WallReading,
+        /// Last change of a name or of metadata.
+        pub changed: WallReading,
     }
 }
 

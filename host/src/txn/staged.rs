@@ -13,74 +13,109 @@ use reel_abi::id::WallTime;
 use reel_abi::record::{Cell, CellValue, Chunk, HostChange, family};
 use reel_abi::types::NodeKind;
 use reel_abi::wire::Wire;
-use reel_store::{BLOCK_BYTES, Blobs};
+use reel_store::{BLOCK_BYTES, Blobs, Counter};
 
 use super::blocks::Block;
 use super::files::Files;
 use super::lower::{HostLower, Lower};
-use super::node::{Census, Node, ROOT, block_key, entry_key, node_key};
-use super::tree::Tree;
+use super::node::{Node, ROOT, Times, block_key, entry_key, node_key};
+use super::tree::{Held, Tree};
+use super::values::{self, INLINE_BYTES};
 use crate::gate::Halt;
 
-/// Values up to this many bytes stand in the commit record itself; larger ones become blobs, durable before it.
-const INLINE_BYTES: usize = 4096;
-
 impl Files {
-    /// The cells of the space that this transaction changes, sorted by family and key. `own` is the first node number of this run.
-    pub fn cells(&mut self, own: u64) -> Result<Vec<Cell>, Halt> {
-        let census = self.census;
-        let Some(tree) = self.trees.first() else { return Ok(Vec::new()) };
-        let Lower::Space(view) = &tree.lower else { return Ok(Vec::new()) };
-        let mut cells = BTreeMap::new();
+    /// The cells of the space that this transaction changes, sorted by family and key, and by how many the number of its files does.
+    pub fn cells(&mut self) -> Result<(Vec<Cell>, Option<Counter>), Halt> {
+        let Some(tree) = self.trees.first() else { return Ok(Default::default()) };
+        let Lower::Space(snapshot) = &tree.lower else { return Ok(Default::default()) };
+        let (own, mut cells) = (tree.own, BTreeMap::new());
         for (&dir, names) in &tree.names {
             for name in names.dirty.keys() {
                 let key = entry_key(dir, name);
                 let value = match names.known.get(name).and_then(Option::as_ref) {
                     Some(entry) => inline(entry.to_bytes()),
                     None if dir >= own => continue,
-                    None => match view.get(family::ENTRY, &key).map_err(|e| Halt::host("reading the space", &e))? {
-                        Some(_) => CellValue::Tombstone,
-                        None => continue,
-                    },
+                    None if snapshot.peek(family::ENTRY, &key)?.is_some() => CellValue::Tombstone,
+                    None => continue,
                 };
                 cells.insert((family::ENTRY, key), value);
             }
         }
         let mut contents = BTreeSet::new();
-        for (&id, held) in tree.nodes.iter().filter(|(_, held)| held.dirty) {
-            let value = match held.node.links {
-                0 if id >= own => continue,
+        for (&id, held) in tree.nodes.iter().filter(|(_, held)| held.dirty || held.touched) {
+            let Held { node, dirty, .. } = held;
+            if id >= own && node.links == 0 {
+                continue;
+            }
+            if node.kind == NodeKind::Directory && id < own {
+                let Node { accessed, modified, changed, .. } = *node;
+                let times = match node.links {
+                    0 if snapshot.peek(family::TIMES, &node_key(id))?.is_none() => None,
+                    0 => Some(CellValue::Tombstone),
+                    _ => Some(inline(Times { accessed, modified, changed }.to_bytes())),
+                };
+                cells.extend(times.map(|times| ((family::TIMES, node_key(id)), times)));
+            }
+            if !dirty {
+                continue;
+            }
+            let value = match node.links {
                 0 => CellValue::Tombstone,
-                _ => inline(held.node.to_bytes()),
+                _ => inline(node.to_bytes()),
             };
-            if held.node.links > 0 {
-                contents.insert(held.node.content);
+            if node.links > 0 {
+                contents.insert(node.content);
             }
             cells.insert((family::NODE, node_key(id)), value);
         }
         for ((content, index), block) in tree.blocks.changed().filter(|((content, _), _)| contents.contains(content)) {
             let value = match block {
-                Block::Dirty(bytes) if bytes.len() <= INLINE_BYTES => inline(bytes.clone()),
-                Block::Dirty(bytes) => {
-                    CellValue::Blob { digest: put(self.store.blobs(), bytes)?, len: bytes.len() as u32 }
-                }
+                Block::Dirty(bytes) => values::store(self.store.blobs(), bytes)?,
                 Block::Spilled(digest, len) => CellValue::Blob { digest: *digest, len: *len },
                 Block::Absent => CellValue::Tombstone,
                 Block::Clean(_) => continue,
             };
             cells.insert((family::BLOCK, block_key(content, index)), value);
         }
-        if let (Some(nodes), false) = (census, cells.is_empty()) {
-            cells.insert((family::NODE, node_key(0)), inline(Census { nodes }.to_bytes()));
-        }
+        let counter = Counter { family: family::NODE, key: node_key(0), add: self.made };
         let cell = |((family, key), value): ((u8, Vec<u8>), CellValue)| Cell { family, key: key.into(), value };
-        Ok(cells.into_iter().map(cell).collect())
+        Ok((cells.into_iter().map(cell).collect(), (self.made != 0).then_some(counter)))
     }
 
-    /// The changes to each granted directory, in the order of the grants; empty where there are none.
-    pub fn host_changes(&self) -> Result<Vec<Vec<HostChange>>, Halt> {
-        self.trees.iter().skip(1).map(|tree| changes(tree, self.store.blobs())).collect()
+    /// The changes to each granted directory since the last commit of the run, in the order of the grants; empty where there are none.
+    pub fn host_changes(&mut self) -> Result<Vec<Vec<HostChange>>, Halt> {
+        let (mut all, mut sending) = (Vec::new(), vec![BTreeMap::new()]);
+        for (tree, sent) in self.trees.iter().zip(&self.sent).skip(1) {
+            let changes = changes(tree, self.store.blobs())?;
+            let now: BTreeMap<String, HostChange> =
+                changes.iter().map(|change| (path(change).to_owned(), change.clone())).collect();
+            // What an earlier transaction has made and this one has taken away again never was below.
+            let lost = sent.iter().filter(|(path, change)| !absent(change) && !now.contains_key(*path));
+            let lost = lost.map(|(path, _)| HostChange::Absent { path: path.clone() });
+            let (mut gone, rest): (Vec<_>, Vec<_>) =
+                changes.into_iter().filter(|change| sent.get(path(change)) != Some(change)).partition(absent);
+            gone.extend(lost);
+            gone.sort_by_key(|change| std::cmp::Reverse(path(change).matches('/').count()));
+            sending.push(now);
+            all.push(gone.into_iter().chain(rest).collect());
+        }
+        self.sending = Some(sending);
+        Ok(all)
     }
+}
+
+fn path(change: &HostChange) -> &str {
+    match change {
+        HostChange::Absent { path }
+        | HostChange::Directory { path }
+        | HostChange::File { path, .. }
+        | HostChange::Symlink { path, .. }
+        | HostChange::Link { path, .. } => path,
+    }
+}
+
+fn absent(change: &HostChange) -> bool {
+    matches!(change, HostChange::Absent { .. })
 }
 
 /// Removals deepest first, then directories shallow first, then files and links.

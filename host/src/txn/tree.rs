@@ -6,8 +6,9 @@ use reel_abi::limits::LimitKind;
 use reel_abi::types::{FsCode, NodeKind, WallReading};
 use reel_store::{BLOCK_BYTES, Store};
 
-use super::blocks::{Block, Blocks};
+use super::blocks::{Block, BlockId, Blocks};
 use super::fault::FileResult;
+use super::journal::{Before, Journal, Thing};
 use super::lower::Lower;
 use super::node::{Entry, NODES_PER_RUN, Node, ROOT};
 use crate::gate::{Gate, Halt};
@@ -19,9 +20,18 @@ const CLEAN_NODES: usize = 65_536;
 const HOST_PATH_BYTES: usize = 4000;
 
 /// A node in the overlay.
+#[derive(Clone)]
 pub(super) struct Held {
     pub node: Node,
     pub dirty: bool,
+    /// A directory of which only the times have changed.
+    pub touched: bool,
+}
+
+impl Held {
+    fn clean(node: Node) -> Self {
+        Self { node, dirty: false, touched: false }
+    }
 }
 
 /// What is known of a directory's names. `None` means that there is none, either below or any more.
@@ -42,8 +52,11 @@ pub struct Tree {
     pub(super) blocks: Blocks,
     /// Whether changes are refused.
     pub read_only: bool,
+    /// The first number of the nodes that this transaction has made.
+    pub(super) own: u64,
     next: u64,
     end: u64,
+    journal: Journal,
     /// Bytes of the paths of directories that the run has made or moved.
     path_lens: BTreeMap<u64, usize>,
     /// Nodes and names learnt from below since clean ones were last forgotten.
@@ -54,14 +67,17 @@ impl Tree {
     /// The tree over `lower`; `first` is the first of the [`NODES_PER_RUN`] node numbers it may give to new nodes.
     pub fn new(lower: Lower, read_only: bool, first: u64) -> Self {
         let (nodes, names, blocks) = Default::default();
+        let journal = if matches!(lower, Lower::Host(_)) { Journal::begun() } else { Journal::default() };
         Self {
             lower,
             nodes,
             names,
             blocks,
             read_only,
+            own: first,
             next: first,
             end: first.saturating_add(NODES_PER_RUN),
+            journal,
             path_lens: BTreeMap::new(),
             learnt: 0,
         }
@@ -84,21 +100,39 @@ impl Tree {
 
     /// The node, to be changed.
     pub fn node_mut(&mut self, gate: &mut Gate, id: u64) -> FileResult<&mut Node> {
+        Ok(&mut self.held_mut(gate, id, |held| held.dirty = true)?.node)
+    }
+
+    /// Gives a directory new times of change, because of a name in it. That reads nothing which another transaction could change.
+    pub fn touch(&mut self, gate: &mut Gate, dir: u64, now: WallReading) -> FileResult<()> {
+        let held = self.held_mut(gate, dir, |held| held.touched = true)?;
+        (held.node.modified, held.node.changed) = (now, now);
+        Ok(())
+    }
+
+    /// The directory's times, to be changed.
+    pub fn times_mut(&mut self, gate: &mut Gate, dir: u64) -> FileResult<&mut Node> {
+        Ok(&mut self.held_mut(gate, dir, |held| held.touched = true)?.node)
+    }
+
+    fn held_mut(&mut self, gate: &mut Gate, id: u64, change: impl FnOnce(&mut Held)) -> FileResult<&mut Held> {
         self.load(gate, id)?;
-        match self.nodes.get_mut(&id) {
-            Some(held) => {
-                held.dirty = true;
-                Ok(&mut held.node)
-            }
-            None => Err(FsCode::NoEntry.into()),
+        let Some(held) = self.nodes.get_mut(&id) else { return Err(FsCode::NoEntry.into()) };
+        if self.journal.wants(Thing::Node(id)) {
+            self.journal.note(Before::Node(id, Some(held.clone())));
         }
+        change(held);
+        Ok(held)
     }
 
     /// Adds a new node under a new number.
     pub fn add(&mut self, node: Node) -> Result<u64, Halt> {
         let id = self.number()?;
         let content = id;
-        self.nodes.insert(id, Held { node: Node { content, ..node }, dirty: true });
+        if self.journal.wants(Thing::Node(id)) {
+            self.journal.note(Before::Node(id, None));
+        }
+        self.nodes.insert(id, Held { dirty: true, ..Held::clean(Node { content, ..node }) });
         Ok(id)
     }
 
@@ -116,7 +150,7 @@ impl Tree {
         let entry = found.map(|(entry, node)| {
             if let Some(mut node) = node {
                 node.content = entry.node;
-                self.nodes.insert(entry.node, Held { node, dirty: false });
+                self.nodes.insert(entry.node, Held::clean(node));
             }
             entry
         });
@@ -141,6 +175,10 @@ impl Tree {
     /// Gives a name a meaning, or takes it away.
     pub fn set_name(&mut self, dir: u64, name: &str, entry: Option<Entry>) {
         let names = self.names.entry(dir).or_default();
+        if self.journal.wants(Thing::Name(dir, name.to_owned())) {
+            let (known, dirty) = (names.known.get(name).cloned(), names.dirty.contains_key(name));
+            self.journal.note(Before::Name(dir, name.to_owned(), known, dirty));
+        }
         names.known.insert(name.to_owned(), entry);
         names.dirty.insert(name.to_owned(), ());
     }
@@ -224,6 +262,7 @@ impl Tree {
             let (index, within) = (at / BLOCK_BYTES as u64, (at % BLOCK_BYTES as u64) as usize);
             let count = (BLOCK_BYTES - within).min(rest.len());
             let beyond = index * BLOCK_BYTES as u64 >= size;
+            self.note_block(store, (content, index))?;
             let block = self.blocks.change((content, index), store.blobs(), || {
                 let whole = within == 0 && count == BLOCK_BYTES;
                 if beyond || whole { Ok(None) } else { self.lower.block(gate, store, content, index) }
@@ -259,20 +298,21 @@ impl Tree {
         (node.modified, node.changed) = (now, now);
         if let Some(fresh) = fresh {
             node.content = fresh;
-            self.blocks.drop_from(content, 0);
-            return Ok(());
+            return self.drop_blocks(store, content, 0);
         }
         if size >= old {
             return Ok(());
         }
         let kept = size.div_ceil(BLOCK_BYTES as u64);
-        self.blocks.drop_from(content, kept);
+        self.drop_blocks(store, content, kept)?;
         for index in self.lower.blocks_from(content, kept)? {
+            self.note_block(store, (content, index))?;
             self.blocks.erase((content, index));
         }
         let within = (size % BLOCK_BYTES as u64) as usize;
         if within > 0 {
             let index = size / BLOCK_BYTES as u64;
+            self.note_block(store, (content, index))?;
             let below = || self.lower.block(gate, store, content, index);
             self.blocks.change((content, index), store.blobs(), below)?.truncate(within);
         }
@@ -330,7 +370,7 @@ impl Tree {
         if matches!(self.lower, Lower::Host(_)) {
             node.content = id;
         }
-        self.nodes.insert(id, Held { node, dirty: false });
+        self.nodes.insert(id, Held::clean(node));
         Ok(())
     }
 
@@ -345,12 +385,103 @@ impl Tree {
             return;
         }
         self.learnt = 0;
-        self.nodes.retain(|_, held| held.dirty);
+        self.nodes.retain(|_, held| held.dirty || held.touched);
         self.names.retain(|_, names| {
             names.complete = false;
             names.known.retain(|name, _| names.dirty.contains_key(name));
             !names.known.is_empty()
         });
+    }
+}
+
+impl Tree {
+    /// Sets a savepoint above all others.
+    pub(super) fn mark(&mut self) {
+        self.journal.mark();
+    }
+
+    /// Drops savepoints from a place on.
+    pub(super) fn release(&mut self, place: usize) {
+        self.journal.release(place + self.base_marks());
+    }
+
+    /// Goes back to a savepoint by its place; it stays, later ones go.
+    pub(super) fn roll_back(&mut self, place: usize) {
+        self.undo_from(place + self.base_marks());
+    }
+
+    /// A granted directory has a savepoint at the begin of each transaction, because its overlay outlives them.
+    fn base_marks(&self) -> usize {
+        usize::from(matches!(self.lower, Lower::Host(_)))
+    }
+
+    fn undo_from(&mut self, place: usize) {
+        for before in self.journal.take_back(place) {
+            match before {
+                Before::Node(id, Some(held)) => drop(self.nodes.insert(id, held)),
+                Before::Node(id, None) => drop(self.nodes.remove(&id)),
+                Before::Block(id, block) => self.blocks.put_back(id, block),
+                Before::Name(dir, name, known, dirty) => {
+                    let names = self.names.entry(dir).or_default();
+                    if !dirty {
+                        names.dirty.remove(&name);
+                    }
+                    match known {
+                        Some(known) => drop(names.known.insert(name, known)),
+                        None => {
+                            names.known.remove(&name);
+                            names.complete = false;
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Begins the next transaction over another layer, which has what was committed.
+    pub(super) fn begin_over(&mut self, lower: Lower) {
+        self.lower = lower;
+        (self.nodes, self.names, self.blocks) = Default::default();
+        self.journal = Journal::default();
+        self.own = self.next;
+    }
+
+    /// Begins the next transaction over the same host directory, with what was changed.
+    pub(super) fn begin_after(&mut self) {
+        self.journal = Journal::begun();
+    }
+
+    /// Begins the next transaction over the same host directory, without what was changed.
+    pub(super) fn begin_again(&mut self) {
+        self.undo_from(0);
+        self.journal = Journal::begun();
+    }
+
+    /// Writes down a block before it is changed. Large changes of the run are moved out of memory for it.
+    fn note_block(&mut self, store: &Store, id: BlockId) -> Result<(), Halt> {
+        if !self.journal.wants(Thing::Block(id)) {
+            return Ok(());
+        }
+        let before = match self.blocks.get(id) {
+            None | Some(Block::Clean(_)) => None,
+            Some(Block::Absent) => Some(Block::Absent),
+            Some(Block::Spilled(digest, len)) => Some(Block::Spilled(*digest, *len)),
+            Some(Block::Dirty(bytes)) => {
+                let put = store.blobs().put(bytes.clone()).map_err(|e| Halt::host("keeping written bytes", &e))?;
+                Some(Block::Spilled(put, bytes.len() as u32))
+            }
+        };
+        self.journal.note(Before::Block(id, before));
+        Ok(())
+    }
+
+    fn drop_blocks(&mut self, store: &Store, content: u64, from: u64) -> FileResult<()> {
+        let changed: Vec<u64> = self.blocks.of_content(content).map(|(index, _)| index).collect();
+        for index in changed.into_iter().filter(|index| *index >= from) {
+            self.note_block(store, (content, index))?;
+        }
+        self.blocks.drop_from(content, from);
+        Ok(())
     }
 }
 

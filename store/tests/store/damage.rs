@@ -24,10 +24,12 @@ fn make(dir: &Path) {
         cells[1].value = large;
         put(&store, ["one", "two"][(round % 2) as usize], cells).unwrap();
     }
-    let head = store.head(&name("one")).unwrap();
-    store
-        .open_segment(&name("one"), head, store.head_at(&name("one"), reel_abi::id::Version(1)).unwrap().unwrap())
-        .unwrap();
+    let head = store.head(&name("one")).unwrap().unwrap();
+    let first = store.head_at(&name("one"), reel_abi::id::Version(1)).unwrap().unwrap();
+    store.rollback(&name("one"), head, first, NOW).unwrap();
+    store.fork(&name("one"), first, &name("three"), NOW).unwrap();
+    store.set_tag(&"tag".parse().unwrap(), &name("one"), head, NOW).unwrap();
+    store.remove_space(&name("two"), NOW).unwrap();
     store.settle().unwrap();
 }
 
@@ -41,6 +43,7 @@ fn everything(store: &Store) -> Option<String> {
         }
         text += &format!("{:?}\n", store.history(&space).ok()?);
     }
+    text += &format!("{:?}\n", store.tags().ok()?);
     for run in store.runs(None, 100).ok()? {
         text += &format!("{run:?}\n");
         for at in store.frames(run.run, Seq(0)).ok()? {

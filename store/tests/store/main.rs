@@ -2,11 +2,17 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_macros, clippy::disallowed_methods)]
 
 mod blobs;
+mod branches;
+mod callbacks;
 mod concurrency;
 mod crash;
 mod damage;
+mod flat;
+mod interleavings;
+mod isolation;
 mod model;
 mod opening;
 mod runs;
 mod scans;
 mod support;
+mod txn;

@@ -3,20 +3,20 @@
 //!
 //! The model knows nothing of segments: it keeps the whole content of every version of every space.
 
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
 
 use proptest::prelude::*;
-use reel_abi::id::{CommitNo, SpaceName, Version};
-use reel_abi::outcome::Disposition;
+use reel_abi::id::{CommitNo, SpaceName, TagName, Version, WallTime};
 use reel_abi::record::{CellValue, OutboxEntry};
-use reel_store::{AppendError, Store};
+use reel_store::{AppendError, Head, Made, Store, Tag, VersionRecord};
 
 use crate::support::*;
 
-type Content = BTreeMap<(u8, Vec<u8>), Vec<u8>>;
+type Key = (u8, Vec<u8>);
+
+type Content = BTreeMap<Key, Vec<u8>>;
 
 #[derive(Debug, Clone)]
 enum Op {
@@ -25,8 +25,12 @@ enum Op {
     Abort { space: u8 },
     Fork { from: u8, version: u8, to: u8 },
     Rollback { space: u8, version: u8 },
+    Remove { space: u8 },
+    Tag { tag: u8, space: u8, version: u8 },
+    Untag { tag: u8 },
     Deliver { which: u8 },
     Settle,
+    Flatten { deep: usize, cells: usize, steps: usize },
     Reopen,
     LoseState,
     Kill,
@@ -48,8 +52,12 @@ fn op() -> impl Strategy<Value = Op> {
         1 => (0u8..4).prop_map(|space| Op::Abort { space }),
         2 => (0u8..4, any::<u8>(), 0u8..4).prop_map(|(from, version, to)| Op::Fork { from, version, to }),
         2 => (0u8..4, any::<u8>()).prop_map(|(space, version)| Op::Rollback { space, version }),
+        1 => (0u8..4).prop_map(|space| Op::Remove { space }),
+        1 => (0u8..2, 0u8..4, any::<u8>()).prop_map(|(tag, space, version)| Op::Tag { tag, space, version }),
+        1 => (0u8..2).prop_map(|tag| Op::Untag { tag }),
         1 => any::<u8>().prop_map(|which| Op::Deliver { which }),
         3 => Just(Op::Settle),
+        3 => (0usize..4, 1usize..6, 0usize..30).prop_map(|(deep, cells, steps)| Op::Flatten { deep, cells, steps }),
         1 => Just(Op::Reopen),
         1 => Just(Op::LoseState),
         1 => Just(Op::Kill),
@@ -58,10 +66,17 @@ fn op() -> impl Strategy<Value = Op> {
 
 #[derive(Debug, Default)]
 struct Model {
-    /// Content of each version of each space.
+    /// Content of each version of each space, removed ones too, and what was written to each key up to there.
     spaces: BTreeMap<SpaceName, Vec<Content>>,
-    /// Versions made by commits.
-    history: BTreeMap<SpaceName, Vec<(Version, CommitNo)>>,
+    removed: BTreeSet<SpaceName>,
+    tags: BTreeMap<TagName, Tag>,
+    /// Versions made by commits and branches.
+    history: BTreeMap<SpaceName, Vec<VersionRecord>>,
+    /// The time of each version, if it has one.
+    times: BTreeMap<(SpaceName, Version), WallTime>,
+    clock: u64,
+    /// The keys that each commit wrote.
+    written: BTreeMap<(SpaceName, Version), Vec<Key>>,
     commits: u64,
     runs: u64,
     undelivered: Vec<CommitNo>,
@@ -95,22 +110,35 @@ impl Test {
             Op::Stale { space, back } => self.stale(*space, u64::from(*back)),
             Op::Abort { space } => {
                 let space = space_name(*space);
-                let head = self.store().head_or_new(&space).unwrap();
+                let head = self.begin(&space);
                 let mut submission = whole(self.store(), &space, head, vec![], vec![]);
-                submission.ending = Some(ending(3, None));
+                submission.begun.as_mut().unwrap().at = self.model.now();
+                submission.commit = None;
                 let receipt = self.store().append(submission).unwrap();
-                assert_eq!(receipt.disposition, Some(Disposition::Aborted));
+                assert_eq!(receipt.committed, None);
                 self.model.runs += 1;
-                self.model.spaces.entry(space).or_insert_with(|| vec![Content::new()]);
             }
             Op::Fork { from, version, to } => self.fork(&space_name(*from), *version, space_name(*to)),
             Op::Rollback { space, version } => self.rollback(space_name(*space), *version),
+            Op::Remove { space } => self.remove(space_name(*space)),
+            Op::Tag { tag, space, version } => self.tag(tag_name(*tag), space_name(*space), *version),
+            Op::Untag { tag } => {
+                let answer = self.store().remove_tag(&tag_name(*tag), WallTime(1));
+                match self.model.tags.remove(&tag_name(*tag)) {
+                    Some(_) => answer.unwrap(),
+                    None => assert!(matches!(answer, Err(AppendError::NoSuchTag(_))), "{answer:?}"),
+                }
+            }
             Op::Deliver { which } => {
                 let open = &mut self.model.undelivered;
                 if !open.is_empty() {
                     let commit = open.remove(usize::from(*which) % open.len());
                     self.store().delivered(commit).unwrap();
                 }
+            }
+            Op::Flatten { deep, cells, steps } => {
+                self.store().settle().unwrap();
+                self.store().flatten(*deep, *cells, *steps).unwrap();
             }
             Op::Settle => self.store().settle().unwrap(),
             Op::Reopen => self.reopen(),
@@ -129,16 +157,37 @@ impl Test {
         }
     }
 
+    /// Where a run in the space begins; it is made if it is not there.
+    fn begin(&mut self, space: &SpaceName) -> Head {
+        let head = self.store().head_or_new(space).unwrap();
+        let model = &mut self.model;
+        let new = !model.spaces.contains_key(space) || model.removed.remove(space);
+        if new {
+            let version = model.push(space, Content::new());
+            model.clock += 1;
+            model.times.insert((space.clone(), version), WallTime(model.clock));
+        }
+        assert_eq!(head.version.0 as usize + 1, model.spaces[space].len());
+        head
+    }
+
     fn commit(&mut self, space: u8, cells: &[(u8, Vec<u8>, Option<u8>)], outbox: bool) {
         let space = space_name(space);
         let cells: BTreeMap<(u8, Vec<u8>), Option<u8>> =
             cells.iter().map(|(family, key, value)| ((*family, key.clone()), *value)).collect();
-        let head = self.store().head_or_new(&space).unwrap();
+        let head = self.begin(&space);
         let list = cells.iter().map(|((family, key), value)| cell(*family, key, value.map(|v| vec![v; 3]).as_deref()));
         let list: Vec<_> = list.collect();
         let outbox = if outbox { vec![outbox_entry()] } else { vec![] };
         let sends = !outbox.is_empty();
-        let receipt = self.store().append(whole(self.store(), &space, head, list, outbox)).unwrap();
+        let mut submission = whole(self.store(), &space, head, list, outbox);
+        submission.begun.as_mut().unwrap().at = self.model.now();
+        self.model.clock += 1;
+        let at = self.model.now();
+        submission.ending.as_mut().unwrap().at = at;
+        submission.commit.as_mut().unwrap().at = at;
+        let run = submission.run;
+        let receipt = self.store().append(submission).unwrap();
         let model = &mut self.model;
         model.runs += 1;
         model.commits += 1;
@@ -146,21 +195,22 @@ impl Test {
         if sends {
             model.undelivered.push(commit);
         }
-        let versions = model.spaces.entry(space.clone()).or_insert_with(|| vec![Content::new()]);
+        let versions = &model.spaces[&space];
         if !cells.is_empty() {
             let mut content = versions.last().unwrap().clone();
+            let keys: Vec<_> = cells.keys().cloned().collect();
             for (key, value) in cells {
                 match value {
                     Some(value) => drop(content.insert(key, vec![value; 3])),
                     None => drop(content.remove(&key)),
                 }
             }
-            versions.push(content);
-            let version = Version(versions.len() as u64 - 1);
-            model.history.entry(space).or_default().push((version, commit));
+            let version = model.push(&space, content);
+            model.written.insert((space.clone(), version), keys);
+            model.made(&space, version, Made::Commit { commit, run });
         }
-        let version = Version(versions.len() as u64 - 1);
-        assert_eq!(receipt.disposition, Some(Disposition::Committed { commit, version }));
+        let version = Version(model.spaces[&space].len() as u64 - 1);
+        assert_eq!(receipt.committed, Some((commit, version)));
     }
 
     fn stale(&mut self, space: u8, back: u64) {
@@ -182,32 +232,72 @@ impl Test {
         let version = usize::from(version) % versions.len();
         let content = versions[version].clone();
         let parent = self.store().head_at(from, Version(version as u64)).unwrap().unwrap();
-        let answer = self.store().open_segment(&to, None, parent);
-        match self.model.spaces.entry(to) {
-            Entry::Occupied(_) => assert!(matches!(answer, Err(AppendError::Conflict { .. })), "{answer:?}"),
-            Entry::Vacant(new) => {
-                assert_eq!(answer.unwrap().version, Version(0));
-                new.insert(vec![content]);
-            }
+        self.model.clock += 1;
+        let answer = self.store().fork(from, parent, &to, self.model.now());
+        let never = Head { version: Version(999), ..parent };
+        let future = self.store().fork(from, never, &name("future"), WallTime(1));
+        assert!(matches!(future, Err(AppendError::NoSuchVersion { .. })), "{future:?}");
+        if self.model.lives(&to) {
+            assert!(matches!(answer, Err(AppendError::Exists { .. })), "{answer:?}");
+            return;
         }
+        let source = from.clone();
+        let (of, model) = (Version(version as u64), &mut self.model);
+        model.removed.remove(&to);
+        let opened = model.push(&to, content);
+        assert_eq!(answer.unwrap().version, opened);
+        let again = source == to;
+        model.made(&to, opened, if again { Made::Rollback { to: of } } else { Made::Fork { source, version: of } });
     }
 
     fn rollback(&mut self, space: SpaceName, version: u8) {
-        let Some(versions) = self.model.spaces.get_mut(&space) else { return };
+        let Some(versions) = self.model.spaces.get(&space) else { return };
         let version = usize::from(version) % versions.len();
-        let store = self.store.as_ref().unwrap();
-        let head = store.head(&space).unwrap();
-        let parent = store.head_at(&space, Version(version as u64)).unwrap().unwrap();
-        let opened = store.open_segment(&space, head, parent).unwrap();
-        assert_eq!(opened.version, Version(versions.len() as u64));
-        versions.push(versions[version].clone());
+        let content = versions[version].clone();
+        let to = Version(version as u64);
+        let parent = self.store().head_at(&space, to).unwrap().unwrap();
+        self.model.clock += 1;
+        let now = self.model.now();
+        let Some(head) = self.store().head(&space).unwrap() else {
+            assert!(!self.model.lives(&space));
+            let answer = self.store().rollback(&space, parent, parent, now);
+            assert!(matches!(answer, Err(AppendError::NoSuchSpace(_))), "{answer:?}");
+            return;
+        };
+        if parent != head {
+            let answer = self.store().rollback(&space, parent, parent, now);
+            assert!(matches!(answer, Err(AppendError::Moved { .. })), "{answer:?}");
+        }
+        let opened = self.store().rollback(&space, head, parent, now).unwrap();
+        assert_eq!(opened.version, self.model.push(&space, content));
+        self.model.made(&space, opened.version, Made::Rollback { to });
+    }
+
+    fn remove(&mut self, space: SpaceName) {
+        let answer = self.store().remove_space(&space, WallTime(1));
+        if self.model.lives(&space) {
+            answer.unwrap();
+            self.model.removed.insert(space);
+        } else {
+            assert!(matches!(answer, Err(AppendError::NoSuchSpace(_))), "{answer:?}");
+        }
+    }
+
+    fn tag(&mut self, tag: TagName, space: SpaceName, version: u8) {
+        let Some(versions) = self.model.spaces.get(&space) else { return };
+        let version = Version((usize::from(version) % versions.len()) as u64);
+        let head = self.store().head_at(&space, version).unwrap().unwrap();
+        let at = self.model.now();
+        self.store().set_tag(&tag, &space, head, at).unwrap();
+        self.model.tags.insert(tag.clone(), Tag { tag, space, head, at });
     }
 
     /// Everything that can be asked, against everything that is known.
     fn compare(&self) {
         let (store, model) = (self.store(), &self.model);
         let heads = store.spaces().unwrap();
-        let known: Vec<_> = model.spaces.iter().map(|(space, versions)| (space, versions.len() as u64 - 1)).collect();
+        let living = model.spaces.iter().filter(|(space, _)| !model.removed.contains(*space));
+        let known: Vec<_> = living.map(|(space, versions)| (space, versions.len() as u64 - 1)).collect();
         assert_eq!(heads.iter().map(|(space, head)| (space, head.version.0)).collect::<Vec<_>>(), known);
         for (space, versions) in &model.spaces {
             for (version, content) in versions.iter().enumerate() {
@@ -215,10 +305,18 @@ impl Test {
             }
             let past = store.head_at(space, Version(versions.len() as u64)).unwrap();
             assert_eq!(past, None);
-            let history = store.history(space).unwrap();
-            let made: Vec<_> = history.iter().map(|(version, commit, _, _)| (*version, *commit)).collect();
-            assert_eq!(made, model.history.get(space).cloned().unwrap_or_default());
+            assert_eq!(store.history(space).unwrap(), model.history.get(space).cloned().unwrap_or_default());
+            for moment in (0..=model.clock + 1).map(WallTime) {
+                let of_space = model.times.iter().filter(|((of, _), at)| of == space && **at <= moment);
+                let known = of_space.map(|((_, version), _)| *version).max();
+                assert_eq!(store.version_at(space, moment).unwrap(), known, "{space} at {moment}");
+            }
         }
+        assert_eq!(store.tags().unwrap(), model.tags.values().cloned().collect::<Vec<_>>());
+        for tag in 0..2 {
+            assert_eq!(store.tag(&tag_name(tag)).unwrap(), model.tags.get(&tag_name(tag)).cloned());
+        }
+        self.compare_changed();
         let undelivered: Vec<_> = store.undelivered().unwrap().into_iter().map(|(commit, _)| commit).collect();
         let mut open = model.undelivered.clone();
         open.sort();
@@ -228,6 +326,36 @@ impl Test {
         assert!(runs.is_sorted_by(|a, b| a.run > b.run) && runs.iter().all(|run| run.end.is_some()));
         assert_eq!(store.newest_run(), runs.first().map(|run| run.run));
         assert_sound(store);
+    }
+
+    /// What may have changed holds all that has, and nothing that was never written between the two.
+    fn compare_changed(&self) {
+        let versions: Vec<(&SpaceName, usize)> = self
+            .model
+            .spaces
+            .iter()
+            .flat_map(|(space, all)| (0..all.len()).map(move |version| (space, version)))
+            .collect();
+        let head = |(space, version): (&SpaceName, usize)| {
+            self.store().head_at(space, Version(version as u64)).unwrap().unwrap()
+        };
+        let steps = versions.len().div_ceil(12);
+        for a in versions.iter().step_by(steps.max(1)) {
+            for b in &versions {
+                let changed = self.store().changed(head(*a), head(*b)).unwrap();
+                assert!(changed.is_sorted_by(|a, b| a < b));
+                let (one, two) = (&self.model.spaces[a.0][a.1], &self.model.spaces[b.0][b.1]);
+                for key in one.keys().chain(two.keys()) {
+                    assert!(one.get(key) == two.get(key) || changed.contains(key), "{key:?} between {a:?} and {b:?}");
+                }
+                let (before, after) = (a.1.min(b.1), a.1.max(b.1));
+                if head(*a).segment == head(*b).segment {
+                    let written = |version: usize| self.model.written.get(&(a.0.clone(), Version(version as u64)));
+                    let known: BTreeSet<_> = (before + 1..=after).filter_map(written).flatten().cloned().collect();
+                    assert_eq!(changed, known.into_iter().collect::<Vec<_>>());
+                }
+            }
+        }
     }
 
     fn compare_version(&self, space: &SpaceName, version: usize, content: &Content) {
@@ -257,6 +385,32 @@ impl Test {
             }
         }
     }
+}
+
+impl Model {
+    fn now(&self) -> WallTime {
+        WallTime(self.clock)
+    }
+
+    fn lives(&self, space: &SpaceName) -> bool {
+        self.spaces.contains_key(space) && !self.removed.contains(space)
+    }
+
+    fn push(&mut self, space: &SpaceName, content: Content) -> Version {
+        let versions = self.spaces.entry(space.clone()).or_default();
+        versions.push(content);
+        Version(versions.len() as u64 - 1)
+    }
+
+    fn made(&mut self, space: &SpaceName, version: Version, made: Made) {
+        let at = self.now();
+        self.times.insert((space.clone(), version), at);
+        self.history.entry(space.clone()).or_default().push(VersionRecord { version, at, made });
+    }
+}
+
+fn tag_name(number: u8) -> TagName {
+    ["t", "ta"][usize::from(number)].parse().unwrap()
 }
 
 fn space_name(number: u8) -> SpaceName {

@@ -11,7 +11,7 @@ use crate::support::*;
 
 fn piece(store: &Store, run: RunId, first: u64, count: u32) {
     let frames = vec![frame(run, first, count)];
-    store.append_soon(Submission { run, begun: None, frames, ending: None }).unwrap();
+    store.append_soon(Submission { run, begun: None, frames, commit: None, ending: None }).unwrap();
 }
 
 #[test]
@@ -22,7 +22,7 @@ fn frames_are_found_from_any_event() {
     let run = store.next_run();
     let head = store.head_or_new(&space).unwrap();
     let begun = Some(begin(&store, &space, head));
-    store.append_soon(Submission { run, begun, frames: vec![], ending: None }).unwrap();
+    store.append_soon(Submission { run, begun, frames: vec![], commit: None, ending: None }).unwrap();
     let counts = [3u32, 1, 5, 2, 4];
     let mut first = 0;
     for (number, count) in counts.into_iter().enumerate() {
@@ -30,11 +30,11 @@ fn frames_are_found_from_any_event() {
         first += u64::from(count);
         if number == 2 {
             // Some in the state file, some in memory.
-            store.append(Submission { run, begun: None, frames: vec![], ending: None }).unwrap();
+            store.append(Submission { run, begun: None, frames: vec![], commit: None, ending: None }).unwrap();
             store.settle().unwrap();
         }
     }
-    store.append(Submission { run, begun: None, frames: vec![], ending: Some(ending(first, None)) }).unwrap();
+    store.append(Submission { run, begun: None, frames: vec![], commit: None, ending: Some(ending(first)) }).unwrap();
     for _ in 0..2 {
         for from in 0..first {
             let frames = store.frames(run, Seq(from)).unwrap();
@@ -61,7 +61,7 @@ fn a_queued_piece_becomes_durable_by_itself() {
     let space = name("s");
     let run = store.next_run();
     let begun = Some(begin(&store, &space, store.head_or_new(&space).unwrap()));
-    store.append_soon(Submission { run, begun, frames: vec![frame(run, 0, 2)], ending: None }).unwrap();
+    store.append_soon(Submission { run, begun, frames: vec![frame(run, 0, 2)], commit: None, ending: None }).unwrap();
     sleep(Duration::from_millis(200));
     copy_dir(&root.path().join("db"), &root.path().join("copy"));
     let crashed = open(&root.path().join("copy"));
@@ -78,7 +78,7 @@ fn closing_writes_what_is_queued() {
     let space = name("s");
     let run = store.next_run();
     let begun = Some(begin(&store, &space, store.head_or_new(&space).unwrap()));
-    store.append_soon(Submission { run, begun, frames: vec![], ending: None }).unwrap();
+    store.append_soon(Submission { run, begun, frames: vec![], commit: None, ending: None }).unwrap();
     for first in 0..100 {
         piece(&store, run, first, 1);
     }
@@ -123,6 +123,6 @@ fn a_reader_of_an_old_version_does_not_conflict() {
     let old = store.head(&space).unwrap().unwrap();
     put(&store, "s", vec![cell(1, b"k", Some(b"2"))]).unwrap();
     let receipt = store.append(whole(&store, &space, old, vec![], vec![])).unwrap();
-    assert!(matches!(receipt.disposition, Some(Disposition::Committed { version, .. }) if version == old.version));
+    assert_eq!(receipt.committed.unwrap().1, old.version);
     assert_sound(&store);
 }

@@ -26,7 +26,7 @@ fn long_scans_cross_every_boundary() {
     store.settle().unwrap();
     put(&store, "s", cells(&mut (1..6000).step_by(2), Some(b"memory"))).unwrap();
     let full = store.head(&name("s")).unwrap().unwrap();
-    let fork = store.open_segment(&name("fork"), None, full).unwrap();
+    let fork = store.fork(&name("s"), full, &name("fork"), NOW).unwrap();
     put(&store, "fork", cells(&mut (0..6000).filter(|n| n % 3 == 0), None)).unwrap();
     put(&store, "s", cells(&mut (0..6000).filter(|n| n % 5 == 0), None)).unwrap();
     for settled in [false, true] {
@@ -77,7 +77,7 @@ fn versions_that_never_were_are_refused() {
     put(&store, "s", vec![cell(1, b"k", Some(b"2"))]).unwrap();
     let head = store.head(&name("s")).unwrap().unwrap();
     let old = store.head_at(&name("s"), Version(1)).unwrap().unwrap();
-    let rolled = store.open_segment(&name("s"), Some(head), old).unwrap();
+    let rolled = store.rollback(&name("s"), head, old, NOW).unwrap();
     let refused = |head: Head| assert!(matches!(store.view(head), Err(ReadError::NoSuchHead(_))), "{head:?}");
     refused(Head { version: Version(4), ..rolled });
     refused(Head { version: Version(2), ..rolled });

@@ -3,11 +3,23 @@
 use std::fs;
 use std::path::Path;
 
+use proptest::test_runner::{Config, RngSeed};
 use reel_abi::id::{Digest, RunId, Seq, SpaceName, WallTime};
 use reel_abi::limits::Limits;
-use reel_abi::outcome::{Outcome, RunBegin};
+use reel_abi::outcome::{Disposition, Outcome, RunBegin};
 use reel_abi::record::{Cell, CellValue, Frame, OutboxEntry};
-use reel_store::{AppendError, Ending, Head, Proposal, Receipt, Store, Submission, VerifyReport};
+use reel_store::{AppendError, Ending, Head, Proposal, ReadSet, Receipt, Store, Submission, VerifyReport};
+
+/// A moment for what needs one.
+pub const NOW: WallTime = WallTime(3000);
+
+/// Generated cases: the same each time unless `REEL_SEED` says otherwise, as many as `REEL_CASES` says.
+pub fn generated(cases: u32) -> Config {
+    let number = |name| std::env::var(name).ok().and_then(|text| text.parse().ok());
+    let cases = number("REEL_CASES").map_or(cases, |cases: u64| cases as u32);
+    let rng_seed = RngSeed::Fixed(number("REEL_SEED").unwrap_or(1));
+    Config { cases, rng_seed, max_shrink_iters: 2000, failure_persistence: None, ..Config::default() }
+}
 
 pub fn name(text: &str) -> SpaceName {
     text.parse().unwrap()
@@ -48,7 +60,7 @@ pub fn cell(family: u8, key: &[u8], value: Option<&[u8]>) -> Cell {
     Cell { family, key: key.to_vec().into(), value }
 }
 
-pub fn ending(events: u64, commit: Option<Proposal>) -> Ending {
+pub fn ending(events: u64) -> Ending {
     Ending {
         at: WallTime(2000),
         outcome: Outcome::Exit { code: 0 },
@@ -56,19 +68,29 @@ pub fn ending(events: u64, commit: Option<Proposal>) -> Ending {
         logged_bytes: 10,
         written_bytes: 20,
         memory: Some(7),
-        commit,
+        otherwise: Disposition::Aborted,
     }
 }
 
-/// A whole run in one submission: begin, one frame of three events, commit.
+/// All that a space may hold.
+pub fn everything() -> ReadSet {
+    let mut reads = ReadSet::default();
+    (0..=255).for_each(|family| reads.range(family, &[], None));
+    reads
+}
+
+/// A whole run in one submission: begin, one frame of three events, commit. It has read everything.
 pub fn whole(store: &Store, space: &SpaceName, base: Head, cells: Vec<Cell>, outbox: Vec<OutboxEntry>) -> Submission {
     let run = store.next_run();
-    let commit = Proposal { space: space.clone(), base, cells, outbox };
+    let reads = everything();
+    let at = WallTime(2000);
+    let commit = Proposal { at, space: space.clone(), base, reads, cells, counters: vec![], outbox };
     Submission {
         run,
         begun: Some(begin(store, space, base)),
         frames: vec![frame(run, 0, 3)],
-        ending: Some(ending(3, Some(commit))),
+        commit: Some(commit),
+        ending: Some(ending(3)),
     }
 }
 

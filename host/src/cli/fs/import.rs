@@ -54,7 +54,7 @@ pub fn execute(args: &Args, database: &DatabaseArgs, io: &mut Io<'_>) -> Result<
         to: &args.to.path,
         from: &from,
     };
-    let imported = import(&store, request, Arc::new(HostClock::new()));
+    let imported = live::block_on(import(&store, request, Arc::new(HostClock::new())))?;
     progress.finish();
     let imported = imported.map_err(|error| match error {
         ImportError::Run(error) => Failure::from(error),
@@ -62,7 +62,7 @@ pub fn execute(args: &Args, database: &DatabaseArgs, io: &mut Io<'_>) -> Result<
         error => Failure::of(Exit::HOST, &error).hint("nothing was imported"),
     })?;
     let report = &imported.report;
-    if report.conflict {
+    if report.conflict.is_some() {
         return Err(Failure::new(Exit::CONFLICT, format!("another transaction committed to {}", args.to.space)));
     }
     for path in imported.skipped.iter().take(NAMED) {
@@ -73,7 +73,7 @@ pub fn execute(args: &Args, database: &DatabaseArgs, io: &mut Io<'_>) -> Result<
     }
     let version = match &report.end.disposition {
         Disposition::Committed { version, .. } => format!("committed {}@{version}", args.to.space),
-        Disposition::Aborted => format!("rolled back: {}", report.end.outcome),
+        _ => format!("rolled back: {}", report.end.outcome),
     };
     let (files, bytes) = (imported.files, units::bytes(imported.bytes));
     writeln!(io.err, "run {}: {files} files, {bytes}; {version}", report.run)?;
