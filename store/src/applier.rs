@@ -8,6 +8,7 @@ use crate::error::Fault;
 use crate::live::HELD_BYTES;
 use crate::state;
 use crate::store::Shared;
+use crate::threads;
 
 /// A tail with no more rows and bytes than this is left in the log when the database is closed; reading it at the next
 /// opening costs less than writing the state file now.
@@ -35,7 +36,7 @@ impl Applying {
         state.pending = true;
         if state.thread.is_none() {
             let shared = shared.clone();
-            state.thread = Some(std::thread::spawn(move || shared.applying.run(&shared)));
+            state.thread = Some(threads::spawn("reel-applier", move || shared.applying.run(&shared)));
         }
         drop(state);
         self.changed.notify_all();

@@ -15,6 +15,7 @@ use reel_abi::id::Digest;
 use crate::error::{AppendError, Fault, ReadError, Trouble};
 use crate::redb_file::{RedbFile, table};
 use crate::tables::{BLOB_DATA, BLOB_IDS, META, check_format, put_format};
+use crate::threads;
 
 /// Bytes of a block of a file in a space.
 ///
@@ -167,7 +168,7 @@ impl Blobs {
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         if writer.is_none() {
             let shared = self.shared.clone();
-            *writer = Some(std::thread::spawn(move || shared.write_all()));
+            *writer = Some(threads::spawn("reel-blobs", move || shared.write_all()));
         }
     }
 }

@@ -53,6 +53,7 @@ mod store;
 mod submission;
 mod tables;
 mod tags;
+mod threads;
 mod upkeep;
 mod verify;
 mod view;

@@ -23,6 +23,7 @@ use crate::redb_file::RedbFile;
 use crate::row::RowEnd;
 use crate::runs::{FrameRef, RunRecord};
 use crate::submission::{Receipt, Submission};
+use crate::threads;
 use crate::upkeep::Upkeep;
 use crate::verify::{self, VerifyReport};
 use crate::view::View;
@@ -263,7 +264,7 @@ impl Handle {
         let mut committer = self.committer.lock().unwrap_or_else(PoisonError::into_inner);
         if committer.is_none() {
             let (shared, end) = (self.shared.clone(), self.end);
-            *committer = Some(std::thread::spawn(move || committer::run(shared, end)));
+            *committer = Some(threads::spawn("reel-committer", move || committer::run(shared, end)));
         }
     }
 }
@@ -286,7 +287,7 @@ impl Drop for Handle {
             }
         };
         // The last handle went with a callback: the committer cannot wait for its own end.
-        if from_callback { drop(std::thread::spawn(close)) } else { close() }
+        if from_callback { drop(threads::spawn("reel-closer", close)) } else { close() }
     }
 }
 

@@ -13,7 +13,10 @@ use super::escape::Safe;
 use super::exit::{self, Exit};
 use super::failure::Failure;
 use super::io::{Io, with_streams};
-use super::{admin, completions, fs, inspect, log, outbox, replay, resume, run, runs, show, spaces, verify};
+use super::{
+    admin, completions, diff, fork, fs, history, inspect, kv, log, outbox, replay, resume, rollback, run, runs, show,
+    spaces, tag, verify,
+};
 use crate::world::process;
 
 /// Runs WebAssembly programs as transactions, records all they do, and replays it exactly
@@ -34,8 +37,14 @@ enum Command {
     Show(show::Args),
     Replay(replay::Args),
     Resume(resume::Args),
-    Fs(fs::Args),
     Spaces(spaces::Args),
+    History(history::Args),
+    Diff(diff::Args),
+    Fork(fork::Args),
+    Rollback(rollback::Args),
+    Tag(tag::Args),
+    Fs(fs::Args),
+    Kv(kv::Args),
     Outbox(outbox::Args),
     Verify(verify::Args),
     Inspect(inspect::Args),
@@ -108,6 +117,8 @@ impl Cli {
     pub fn is_served(&self) -> bool {
         match &self.command {
             Command::Runs(_) | Command::Log(_) | Command::Show(_) | Command::Spaces(_) => true,
+            Command::Fork(_) | Command::Rollback(_) | Command::Tag(_) => true,
+            Command::History(_) | Command::Diff(_) | Command::Kv(_) => true,
             Command::Fs(args) => args.only_reads(),
             Command::Run(_) | Command::Replay(_) | Command::Resume(_) | Command::Verify(_) => false,
             Command::Inspect(_) | Command::Completions(_) | Command::Outbox(_) => false,
@@ -125,7 +136,13 @@ impl Cli {
             Command::Runs(args) => Some(runs::execute(args, database, io)),
             Command::Log(args) => Some(log::execute(args, database, io)),
             Command::Show(args) => Some(show::execute(args, database, io)),
-            Command::Spaces(args) => Some(spaces::execute(args, database, io)),
+            Command::Spaces(args) => Some(spaces::execute(args, database, &self.database.flag(), io)),
+            Command::History(args) => Some(history::execute(args, database, io)),
+            Command::Diff(args) => Some(diff::execute(args, database, io)),
+            Command::Kv(args) => Some(kv::execute(args, database, io)),
+            Command::Fork(args) => Some(fork::execute(args, database, io)),
+            Command::Rollback(args) => Some(rollback::execute(args, database, &self.database.flag(), io)),
+            Command::Tag(args) => Some(tag::execute(args, database, io)),
             Command::Fs(args) => args.read(database, io),
             Command::Run(_) | Command::Replay(_) | Command::Resume(_) | Command::Verify(_) => None,
             Command::Inspect(_) | Command::Completions(_) | Command::Outbox(_) => None,

@@ -22,13 +22,31 @@ fn whole(nanos: u64, between: char) -> String {
     format!("{year:04}-{month:02}-{day:02}{between}{hour:02}:{minute:02}:{second:02}")
 }
 
-/// A moment: a span before `now` (`5m`, `3d`), a date, or RFC 3339 with `Z` or an offset. Nanoseconds since 1970.
+/// A moment: a span before `now` (`5m`, `3d`), a time of day (`14:05`: the last time that it was so), a date, or RFC 3339 with `Z` or an
+/// offset. Nanoseconds since 1970.
 pub fn moment(text: &str, now: u64) -> Result<u64, String> {
-    let wrong = || format!("{text:?} is no time; write for example 5m, 3d, 2026-01-31 or 2026-01-31T14:05:09Z");
+    let wrong = || format!("{text:?} is no time; write for example 5m, 3d, 14:05, 2026-01-31 or 2026-01-31T14:05:09Z");
     if let Ok(Span { millis }) = text.parse() {
         return Ok(now.saturating_sub(millis.saturating_mul(1_000_000)));
     }
-    parse(text).ok_or_else(wrong)
+    of_day(text).map(|of_day| last(of_day, now)).or_else(|| parse(text)).ok_or_else(wrong)
+}
+
+/// Nanoseconds since midnight of `14:05` or `14:05:09`.
+fn of_day(text: &str) -> Option<u64> {
+    let [hour, minute, second] = match text.len() {
+        5 => numbers::<2>(text, ':', &[2, 2]).map(|[hour, minute]| [hour, minute, 0])?,
+        _ => numbers::<3>(text, ':', &[2, 2, 2])?,
+    };
+    let seconds = u64::try_from(hour * 3600 + minute * 60 + second).ok()?;
+    (hour < 24 && minute < 60 && second < 60).then_some(seconds * 1_000_000_000)
+}
+
+/// When it was so late last: today, or yesterday if that is still to come.
+fn last(of_day: u64, now: u64) -> u64 {
+    let day = DAY as u64 * 1_000_000_000;
+    let today = (now - now % day).saturating_add(of_day);
+    if today <= now { today } else { today.saturating_sub(day) }
 }
 
 fn parse(text: &str) -> Option<u64> {
@@ -117,6 +135,23 @@ mod tests {
     fn spans_go_back_from_now() {
         assert_eq!(moment("1m", 100_000_000_000), Ok(40_000_000_000));
         assert_eq!(moment("9999d", 100), Ok(0));
+    }
+
+    #[test]
+    fn a_time_of_day_is_the_last_one() {
+        let now = parse("2023-11-14T22:13:20Z").expect("a time");
+        for (text, at) in [
+            ("22:13", "2023-11-14T22:13:00Z"),
+            ("22:13:20", "2023-11-14T22:13:20Z"),
+            ("22:13:21", "2023-11-13T22:13:21Z"),
+            ("00:00", "2023-11-14T00:00:00Z"),
+            ("23:59", "2023-11-13T23:59:00Z"),
+        ] {
+            assert_eq!(moment(text, now), Ok(parse(at).expect("a time")), "{text}");
+        }
+        for bad in ["24:00", "12:60", "1:00", "12:00:60", "12:00Z", "12:", ":12", "12:00:00:00"] {
+            assert!(moment(bad, now).is_err(), "{bad}");
+        }
     }
 
     #[test]

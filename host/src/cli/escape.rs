@@ -40,6 +40,19 @@ impl fmt::Display for SafeLines<'_> {
     }
 }
 
+/// Shows a line of bytes: text as it is, tabs too, and what is no text as `\xff`.
+pub struct SafeBytes<'a>(pub &'a [u8]);
+
+impl fmt::Display for SafeBytes<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for chunk in self.0.utf8_chunks() {
+            chunk.valid().chars().try_for_each(|c| if c == '\t' { f.write_char(c) } else { put(f, c) })?;
+            chunk.invalid().iter().try_for_each(|byte| write!(f, "\\x{byte:02x}"))?;
+        }
+        Ok(())
+    }
+}
+
 /// Shows text in quotes, cut after `1` characters.
 pub struct Quoted<'a>(pub &'a str, pub usize);
 
@@ -84,6 +97,7 @@ mod tests {
         assert_eq!(safe, "a\\x1b[31m\\u{9b}\\u{202e}\\u{200b}\\n\\r\\t\\x00\\x7fé漢");
         assert_eq!(Quoted("say \"\\\"", 99).to_string(), r#""say \"\\\"""#);
         assert_eq!(Quoted("abcdef", 3).to_string(), "\"abc\"...(6 bytes)");
+        assert_eq!(SafeBytes(b"a\tb\r\x1b[m\xff\xc3\xa9").to_string(), "a\tb\\r\\x1b[m\\xff\u{e9}");
         assert_eq!(QuotedBytes(b"\x00a\xff", 2).to_string(), "b\"\\x00a\"...(3 bytes)");
     }
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use reel_store::{AppendError, OpenError, ReadError};
 
+use super::dates;
 use super::escape::SafeLines;
 use super::exit::Exit;
 use super::io::Io;
@@ -162,14 +163,46 @@ impl From<OpenError> for Failure {
 
 impl From<ReadError> for Failure {
     fn from(error: ReadError) -> Self {
-        Self::of(Exit::DATABASE, &error)
+        match error {
+            ReadError::Pruned { what, policy, at } => pruned(&what, &policy, at.0),
+            ReadError::NoSuchHead(_) => Self::of(Exit::NOT_FOUND, &error),
+            ReadError::Corrupt { .. } | ReadError::Io { .. } | ReadError::Chain(_) => Self::of(Exit::DATABASE, &error),
+        }
     }
 }
 
 impl From<AppendError> for Failure {
     fn from(error: AppendError) -> Self {
-        Self::of(Exit::DATABASE, &error)
+        match &error {
+            AppendError::Pruned { what, policy, at } => pruned(what, policy, at.0),
+            AppendError::NoSuchSpace(_) | AppendError::NoSuchVersion { .. } | AppendError::NoSuchTag(_) => {
+                Self::of(Exit::NOT_FOUND, &error)
+            }
+            AppendError::Exists { space, head } => {
+                let what = format!("there is a space {space} already, at version {}", head.version);
+                Self::new(Exit::EXISTS, what)
+                    .hint(format!("choose another name, or give that one up with `reel spaces --remove {space}`"))
+            }
+            AppendError::Moved { space, expected, head } => {
+                let (expected, head) = (expected.version, head.version);
+                let what = format!("space {space} went on from version {expected} to {head} in this very moment");
+                Self::new(Exit::CONFLICT, what)
+                    .hint(format!("nothing was done; look at it (`reel history {space}`) and decide again"))
+            }
+            AppendError::Conflict { .. } => Self::of(Exit::CONFLICT, &error),
+            AppendError::Invalid(_)
+            | AppendError::Io { .. }
+            | AppendError::Corrupt { .. }
+            | AppendError::Refused(_) => Self::of(Exit::DATABASE, &error),
+        }
     }
+}
+
+/// Retention has removed what is needed.
+fn pruned(what: &str, policy: &str, at: u64) -> Failure {
+    Failure::not_found(format!("{what} is not kept any more"))
+        .at(format!("`{policy}` removed it at {} (UTC)", dates::short(at)))
+        .hint("`reel history` shows which versions are left; tags keep theirs from being removed")
 }
 
 impl From<PrepareError> for Failure {

@@ -124,6 +124,15 @@ impl Serialize for Json<'_> {
     }
 }
 
+/// Bytes as a field: `{"len", "text"}` or `{"len", "base64"}`.
+pub struct Bytes(pub Value);
+
+impl Serialize for Bytes {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Json(&self.0).serialize(serializer)
+    }
+}
+
 /// A time, for people and exactly.
 pub fn time<S: Serializer>(nanos: u64, serializer: S) -> Result<S::Ok, S::Error> {
     let mut map = serializer.serialize_map(Some(2))?;

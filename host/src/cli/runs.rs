@@ -137,6 +137,7 @@ struct Json<'a> {
     exit: Option<u32>,
     version: Option<u64>,
     commit: Option<u64>,
+    again: Option<u64>,
     begin: Time,
     end: Option<Time>,
     events: Option<u64>,
@@ -155,6 +156,10 @@ impl<'a> Json<'a> {
             }
             _ => (None, None),
         };
+        let again = match end.map(|end| &end.disposition) {
+            Some(Disposition::Lost { again }) => again.map(|again| again.0),
+            _ => None,
+        };
         Self {
             run: run.0,
             program: &begin.name,
@@ -167,6 +172,7 @@ impl<'a> Json<'a> {
             exit: end.and_then(|end| if let Outcome::Exit { code } = end.outcome { Some(code) } else { None }),
             version,
             commit,
+            again,
             begin: Time(begin.at.0),
             end: end.map(|end| Time(end.at.0)),
             events: end.map(|end| end.events),

@@ -24,16 +24,36 @@ pub enum LookError {
     /// There is no such thing, or it is of another kind.
     #[error("{0}")]
     Code(FsCode),
-    /// The database cannot be read.
+    /// What there is makes no sense, or a part of it is missing.
     #[error("{0}")]
     Failed(String),
+    /// The database cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+}
+
+impl LookError {
+    /// Says what it is about.
+    #[must_use]
+    pub fn about(self, path: &str) -> Self {
+        match self {
+            Self::Failed(what) => Self::Failed(format!("/{path}: {what}")),
+            other => other,
+        }
+    }
+}
+
+impl From<Halt> for LookError {
+    fn from(halt: Halt) -> Self {
+        Self::Failed(halt.to_string())
+    }
 }
 
 impl From<Fault> for LookError {
     fn from(fault: Fault) -> Self {
         match fault {
             Fault::Code(code) => Self::Code(code),
-            Fault::Halt(halt) => Self::Failed(halt.to_string()),
+            Fault::Halt(halt) => halt.into(),
         }
     }
 }

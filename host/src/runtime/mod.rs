@@ -7,14 +7,20 @@
 //! ```
 
 mod again;
+pub mod cells;
 mod commit_point;
+pub mod diff;
 pub mod drive;
 pub mod engines;
 pub mod examine;
 pub mod files_at;
 pub mod import;
+pub mod keys_at;
 pub mod outbox;
+pub mod past;
+pub mod paths;
 pub mod prepare;
+pub mod reached;
 pub mod replay;
 pub mod run;
 mod sink;

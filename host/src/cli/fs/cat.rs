@@ -6,8 +6,8 @@ use super::{failed, files};
 use crate::cli::database::Opened;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
-use crate::cli::ids::SpacePath;
 use crate::cli::io::Io;
+use crate::cli::when::SpacePath;
 
 /// Bytes read at a time.
 const CHUNK_BYTES: usize = 1 << 20;
@@ -15,7 +15,7 @@ const CHUNK_BYTES: usize = 1 << 20;
 /// Print files of a space
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
-    /// SPACE[@VERSION]:PATH, for example main@3:/reports/may.csv
+    /// SPACE[@WHEN]:PATH, for example main@3:/reports/may.csv
     #[arg(required = true)]
     paths: Vec<SpacePath>,
 }

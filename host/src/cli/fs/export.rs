@@ -10,10 +10,10 @@ use crate::cli::admin;
 use crate::cli::database::{DatabaseArgs, Opened, Running};
 use crate::cli::exit::Exit;
 use crate::cli::failure::{Failure, plain};
-use crate::cli::ids::SpacePath;
 use crate::cli::io::Io;
 use crate::cli::progress::Progress;
 use crate::cli::units;
+use crate::cli::when::SpacePath;
 use crate::runtime::files_at::{FilesAt, LookError};
 use crate::txn::files::Place;
 use crate::world::export::NewDir;
@@ -24,7 +24,7 @@ const CHUNK_BYTES: usize = 1 << 20;
 /// Write files of a space to a directory of the host, which must be new or empty
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
-    /// SPACE[@VERSION]:PATH, for example main:/ or main@3:/reports
+    /// SPACE[@WHEN]:PATH, for example main:/ or main@3:/reports
     path: SpacePath,
     /// The directory to write them to
     #[arg(value_name = "HOSTDIR")]

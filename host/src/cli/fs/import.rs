@@ -9,11 +9,11 @@ use crate::cli::admin;
 use crate::cli::database::{DatabaseArgs, Running};
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
-use crate::cli::ids::SpacePath;
 use crate::cli::io::Io;
 use crate::cli::live;
 use crate::cli::progress::Progress;
 use crate::cli::units;
+use crate::cli::when::SpacePath;
 use crate::runtime::import::{ImportError, ImportRequest, import};
 use crate::world::clock::HostClock;
 use crate::world::hostdir::GrantedDir;
@@ -35,8 +35,8 @@ pub struct Args {
 
 /// Imports the files, all or none.
 pub fn execute(args: &Args, database: &DatabaseArgs, io: &mut Io<'_>) -> Result<Exit, Failure> {
-    if args.to.version.is_some() {
-        return Err(Failure::usage(format!("{}: what was is not changed; leave the version out", args.to)));
+    if args.to.at.when.is_some() {
+        return Err(Failure::usage(format!("{}: what was is not changed; leave the moment out", args.to)));
     }
     let from = GrantedDir::open(&args.from).map_err(|e| Failure::file(Exit::UNFIT, "read", &args.from, &e))?;
     let store = database.create(io)?;
@@ -50,7 +50,7 @@ pub fn execute(args: &Args, database: &DatabaseArgs, io: &mut Io<'_>) -> Result<
     let request = ImportRequest {
         name: "reel fs import",
         args: command.into_iter().chain(operands).collect(),
-        space: args.to.space.clone(),
+        space: args.to.at.space.clone(),
         to: &args.to.path,
         from: &from,
     };
@@ -63,7 +63,7 @@ pub fn execute(args: &Args, database: &DatabaseArgs, io: &mut Io<'_>) -> Result<
     })?;
     let report = &imported.report;
     if report.conflict.is_some() {
-        return Err(Failure::new(Exit::CONFLICT, format!("another transaction committed to {}", args.to.space)));
+        return Err(Failure::new(Exit::CONFLICT, format!("another transaction committed to {}", args.to.at.space)));
     }
     for path in imported.skipped.iter().take(NAMED) {
         io.warn(&format!("left out {path}: no file, no directory, or a link that leads out"));
@@ -72,7 +72,7 @@ pub fn execute(args: &Args, database: &DatabaseArgs, io: &mut Io<'_>) -> Result<
         io.warn(&format!("left out {} more", imported.skipped.len() - NAMED));
     }
     let version = match &report.end.disposition {
-        Disposition::Committed { version, .. } => format!("committed {}@{version}", args.to.space),
+        Disposition::Committed { version, .. } => format!("committed {}@{version}", args.to.at.space),
         _ => format!("rolled back: {}", report.end.outcome),
     };
     let (files, bytes) = (imported.files, units::bytes(imported.bytes));

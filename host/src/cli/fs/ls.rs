@@ -9,17 +9,17 @@ use crate::cli::dates;
 use crate::cli::escape::Safe;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
-use crate::cli::ids::SpacePath;
 use crate::cli::io::Io;
 use crate::cli::json::{self, Time};
 use crate::cli::style::Paint;
+use crate::cli::when::SpacePath;
 use crate::runtime::files_at::{FilesAt, LookError};
 use crate::txn::files::Place;
 
 /// List a directory of a space
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
-    /// SPACE[@VERSION]:PATH, for example main:/ or main@3:/reports
+    /// SPACE[@WHEN]:PATH, for example main:/ or main@3:/reports
     path: SpacePath,
     /// With kind, size and time of last change
     #[arg(long, short)]

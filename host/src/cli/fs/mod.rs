@@ -10,8 +10,8 @@ use clap::Subcommand;
 use super::database::{DatabaseArgs, Opened};
 use super::exit::Exit;
 use super::failure::Failure;
-use super::ids::SpacePath;
 use super::io::Io;
+use super::when::SpacePath;
 use crate::runtime::files_at::{FilesAt, LookError};
 
 /// Look at the files of a space, take them out, put some in
@@ -67,6 +67,7 @@ fn failed(path: &SpacePath, error: &LookError) -> Failure {
     match error {
         LookError::Code(code) => Failure::not_found(format!("{path}: {}", words(*code))),
         LookError::Failed(what) => Failure::new(Exit::DATABASE, format!("{path}: {what}")),
+        LookError::Read(error) => error.clone().into(),
     }
 }
 

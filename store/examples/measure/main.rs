@@ -1,5 +1,7 @@
-//! Measures the store on the disk at hand: `measure short|appends|bare|blobs|shapes|fill|open|forks DIR [NUMBER]`.
+//! Measures the store on the disk at hand: `measure commits|short|appends|bare|blobs|shapes|fill|open|forks DIR [NUMBER]`.
 #![allow(clippy::print_stdout, clippy::disallowed_macros, clippy::disallowed_methods, clippy::unwrap_used)]
+
+mod commits;
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -19,13 +21,14 @@ fn main() {
     match what.as_str() {
         "short" => short(&dir, number.unwrap_or(200)),
         "appends" => appends(&dir, number.unwrap_or(64)),
+        "commits" => commits::commits(&dir, number.unwrap_or(3)),
         "bare" => bare(&dir, number.unwrap_or(64)),
         "blobs" => blobs(&dir, number.unwrap_or(512)),
         "shapes" => shapes(&dir, number.unwrap_or(512)),
         "fill" => fill(&dir, number.unwrap_or(1024)),
         "open" => open(&dir),
         "forks" => forks(&dir, number.unwrap_or(1_000_000)),
-        _ => println!("what? short, appends, bare, blobs, shapes, fill, open or forks"),
+        _ => println!("what? commits, short, appends, bare, blobs, shapes, fill, open or forks"),
     }
 }
 
@@ -299,7 +302,7 @@ fn write(store: &Store, space: &SpaceName, numbers: std::ops::Range<u64>) {
     let cell = |n: u64| Cell { family: 1, key: key(n).to_vec().into(), value: value.clone() };
     let mut cells: Vec<Cell> = numbers.map(cell).collect();
     cells.sort_by(|a, b| a.key.cmp(&b.key));
-    next.ending.as_mut().and_then(|ending| ending.commit.as_mut()).unwrap().cells = cells;
+    next.commit.as_mut().unwrap().cells = cells;
     store.append(next).unwrap();
 }
 
