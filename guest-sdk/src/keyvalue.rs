@@ -130,7 +130,8 @@ impl Bucket {
         Ok(host::get(&self.0, key.as_ref())?)
     }
 
-    /// Gives a key a value. A key that is set without having been read never conflicts: the last commit wins.
+    /// Gives a key a value. Where it has one already and was not read, that is no conflict with others who do the same: the last commit wins. A
+    /// key that comes into being does so once.
     ///
     /// # Errors
     ///
@@ -146,7 +147,7 @@ impl Bucket {
         Ok(host::set(&self.0, key.as_ref(), value.as_ref())?)
     }
 
-    /// Takes a key away, if it is there.
+    /// Takes a key away, if it is there, for which it is looked at: if another changes it, that is a conflict.
     ///
     /// # Errors
     ///

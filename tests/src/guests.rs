@@ -44,7 +44,12 @@ pub fn build(dir: &Path, name: &str, target: Target) -> PathBuf {
         target.triple(),
         String::from_utf8_lossy(&output.stderr)
     );
-    dir.join("target").join(target.triple()).join("release").join(format!("{name}.wasm"))
+    target_dir().join(target.triple()).join("release").join(format!("{name}.wasm"))
+}
+
+/// Where all guests are built, so that what several of them need is compiled once.
+pub fn target_dir() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/guests")
 }
 
 fn cargo(dir: &Path, target: Target) -> Output {
@@ -53,5 +58,6 @@ fn cargo(dir: &Path, target: Target) -> Output {
     // What the outer cargo has set up for its own build is not for this one.
     command.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS").env_remove("CARGO_TARGET_DIR");
     command.args(["build", "--release", "--quiet", "--locked", "--target", target.triple()]).current_dir(dir);
+    command.arg("--target-dir").arg(target_dir());
     command.output().expect("cargo runs")
 }

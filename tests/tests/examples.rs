@@ -8,7 +8,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use reel_tests::guests::{Target, build};
+use reel_tests::guests::{Target, build, target_dir};
 
 /// Ends the output of a command; the rest of the line is its exit code.
 const MARK: &str = "<<< end of command, exit code ";
@@ -199,17 +199,29 @@ fn tally() {
 }
 
 #[test]
-fn units_of_the_ledger() {
-    let mut cargo = Command::new(env!("CARGO"));
-    let tested =
-        cargo.args(["test", "--locked", "--quiet"]).current_dir(root().join("examples/guests/ledger")).output();
-    let tested = tested.expect("cargo can be started");
-    assert!(
-        tested.status.success(),
-        "{}{}",
-        String::from_utf8_lossy(&tested.stdout),
-        String::from_utf8_lossy(&tested.stderr)
-    );
+fn clinic() {
+    session("examples/guests/clinic/README.md", "examples/guests/clinic", &["clinic"]);
+}
+
+#[test]
+fn bank() {
+    session("examples/guests/bank/README.md", "examples/guests/bank", &["bank"]);
+}
+
+#[test]
+fn units_of_the_examples() {
+    for guest in ["ledger", "clinic", "bank"] {
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.args(["test", "--release", "--locked", "--quiet", "--target-dir"]).arg(target_dir());
+        let tested = cargo.current_dir(root().join("examples/guests").join(guest)).output();
+        let tested = tested.expect("cargo can be started");
+        assert!(
+            tested.status.success(),
+            "{guest}: {}{}",
+            String::from_utf8_lossy(&tested.stdout),
+            String::from_utf8_lossy(&tested.stderr)
+        );
+    }
 }
 
 #[test]

@@ -63,3 +63,20 @@ impl FromStr for Cents {
         units.checked_mul(100).and_then(|amount| amount.checked_add(cents)).map(Self).ok_or_else(bad)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Cents;
+
+    #[test]
+    fn amounts_are_exact() {
+        for (text, cents) in [("12", 1200), ("12.5", 1250), ("0.01", 1), ("99999999999.99", 9_999_999_999_999)] {
+            assert_eq!(text.parse(), Ok(Cents::of(cents)), "{text}");
+        }
+        for text in ["", ".5", "1.", "1.234", "-3", "+1", "1e3", "99999999999999999999"] {
+            assert!(text.parse::<Cents>().is_err(), "{text}");
+        }
+        assert_eq!(format!("{} {:+} {:>8}", Cents::of(-5), Cents::of(1250), Cents::of(100)), "-0.05 +12.50     1.00");
+        assert_eq!((Cents::of(3).half(), Cents::of(1050).percent(10.0)), (Cents::of(2), Cents::of(105)));
+    }
+}
