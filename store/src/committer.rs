@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use reel_abi::id::{CommitNo, SpaceName, TagName};
 use reel_abi::outcome::{Disposition, RunEnd};
-use reel_abi::record::{CommitRecord, LogItem, SpaceChange};
+use reel_abi::record::{CommitRecord, LogItem, Retention, SpaceChange};
 
 use crate::chain::Head;
 use crate::error::AppendError;
@@ -55,6 +55,10 @@ pub(crate) struct Batch {
     pub(crate) gone: BTreeMap<SpaceName, Head>,
     /// Tags that the batch sets, and removes.
     pub(crate) tags: BTreeMap<TagName, bool>,
+    /// Whether it names a version of the past.
+    pub(crate) pinned: bool,
+    /// What it removes of the past.
+    pub(crate) retained: Option<Retention>,
 }
 
 impl Committer {
@@ -81,6 +85,8 @@ impl Committer {
             heads: BTreeMap::new(),
             gone: BTreeMap::new(),
             tags: BTreeMap::new(),
+            pinned: false,
+            retained: None,
         };
         let mut answers = Vec::with_capacity(entries.len());
         for Entry { work, answer, .. } in entries {

@@ -42,6 +42,8 @@ pub(crate) enum Answer {
     /// Where a space stands now.
     Head(Head),
     Done,
+    /// It was decided on what is not so any more.
+    Again,
 }
 
 /// Work with its circumstances.

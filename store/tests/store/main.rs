@@ -9,6 +9,7 @@ mod damage;
 mod flat;
 mod model;
 mod opening;
+mod retention;
 mod runs;
 mod scans;
 mod support;
