@@ -142,7 +142,7 @@ fn finish_retention(dir: &Dir, log: &Log, state: &RedbFile, live: &mut Live) -> 
     }
     // Log files may only go when the state has seen their rows.
     state::apply(state, &std::mem::take(&mut live.active))?;
-    Ok(prune::carry_out(state, log, dir, &retention)?)
+    Ok(prune::carry_out(state, log, dir, &retention, &mut || {})?)
 }
 
 /// Whether the row that the state says it has seen last is the one in the log.

@@ -31,19 +31,29 @@ use crate::tables::*;
 const STEP_ENTRIES: usize = 16_384;
 
 /// Removes from the state and from the log what a retention says is gone.
-pub(crate) fn carry_out(file: &RedbFile, log: &Log, dir: &Dir, retention: &Retention) -> Result<(), Fault> {
-    prune_cells(file, retention)?;
+pub(crate) fn carry_out(
+    file: &RedbFile,
+    log: &Log,
+    dir: &Dir,
+    retention: &Retention,
+    watch: &mut dyn FnMut(),
+) -> Result<(), Fault> {
+    prune_cells(file, retention, watch)?;
     prune_frames(file, retention)?;
+    watch();
     prune_commits(file, retention)?;
+    watch();
     for number in log.numbers_through(retention.rows_through)? {
         log.remove(number)?;
+        watch();
     }
     let current = (retention.rows_through > Position(0)).then_some(retention.base);
     dir.remove_bases(|path| Ok(Some(dir::digest(path)?) == current))?;
+    watch();
     state::put_pruned(file, retention)
 }
 
-fn prune_cells(file: &RedbFile, retention: &Retention) -> Result<(), Fault> {
+fn prune_cells(file: &RedbFile, retention: &Retention, watch: &mut dyn FnMut()) -> Result<(), Fault> {
     let mut keeper = Keeper::new(retention);
     let mut from: Option<Vec<u8>> = None;
     loop {
@@ -67,6 +77,7 @@ fn prune_cells(file: &RedbFile, retention: &Retention) -> Result<(), Fault> {
         let (gone, last) = step.unwrap_or_default();
         if !gone.is_empty() {
             file.write(true, |txn| remove_cells(txn, &gone))?;
+            watch();
         }
         if last.is_none() {
             return Ok(());

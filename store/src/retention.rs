@@ -103,6 +103,18 @@ impl Store {
         policy: &Policy,
         names: &mut dyn FnMut(&Frame, &[u8]) -> Result<Vec<Digest>, String>,
     ) -> Result<RetentionReport, AppendError> {
+        self.retain_watched(policy, names, &mut || {})
+    }
+
+    /// Like [`Store::retain`]; calls `watch` wherever it could be cut off. For tests.
+    #[doc(hidden)]
+    #[expect(clippy::type_complexity, reason = "a callback, spelled out once")]
+    pub fn retain_watched(
+        &self,
+        policy: &Policy,
+        names: &mut dyn FnMut(&Frame, &[u8]) -> Result<Vec<Digest>, String>,
+        watch: &mut dyn FnMut(),
+    ) -> Result<RetentionReport, AppendError> {
         let shared = self.shared();
         let unreadable = |error: ReadError| AppendError::unreadable(error, shared.state.path());
         let _alone = shared.upkeep.work();
@@ -118,16 +130,20 @@ impl Store {
                 let name = shared.dir().base(row).file_name().map(|name| name.to_string_lossy().into_owned());
                 report.base = name.map(|name| (name, bytes));
             }
+            watch();
             if news {
                 match self.log_retention(retention.clone(), pins)? {
                     Answer::Again => continue,
-                    _ => self.settle()?,
+                    _ => watch(),
                 }
-                prune::carry_out(&shared.state, &shared.log, shared.dir(), &retention)?;
+                self.settle()?;
+                watch();
+                prune::carry_out(&shared.state, &shared.log, shared.dir(), &retention, watch)?;
             }
             let snapshot = self.settled().map_err(unreadable)?;
             let swept = shared.sweep(snapshot.as_ref(), &retention, names).map_err(unreadable)?;
             report.removed.blobs = Some(swept);
+            watch();
             return Ok(report);
         }
         Err(AppendError::Invalid("forks and tags come faster than history can be removed; try again"))

@@ -244,7 +244,10 @@ impl Verifier<'_> {
                 self.report.add(Place::File(file.path().to_owned()), what);
             }
             Some(_) => {}
-            None => self.audit.begins_at(before.position),
+            None => {
+                self.audit.begins_at(before.position);
+                self.resume(before.position);
+            }
         }
         let mut from = before.position.next();
         loop {
