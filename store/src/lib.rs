@@ -23,6 +23,7 @@
 mod answer;
 mod applier;
 mod audit;
+mod batch;
 mod blobs;
 mod branching;
 mod chain;
@@ -34,10 +35,13 @@ mod dir;
 mod error;
 #[cfg(test)]
 mod failures;
+mod gathering;
 mod history;
 mod live;
 mod log;
+mod merger;
 mod opening;
+mod prepared;
 mod queue;
 mod reads;
 mod recent;

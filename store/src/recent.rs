@@ -6,10 +6,10 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use reel_abi::id::{CommitNo, RunId, SegmentId, SpaceName, Version};
-use reel_abi::record::Cell;
 
 use crate::chain::Head;
 use crate::error::ReadError;
+use crate::prepared::KeyedCell;
 use crate::reads::{ReadSet, Reading};
 use crate::state;
 use crate::store::Shared;
@@ -63,12 +63,13 @@ impl Recent {
     }
 
     /// Notes what a commit of this batch writes.
-    pub(crate) fn note(&mut self, space: &SpaceName, made: Head, run: RunId, cells: &[Cell]) {
-        let mut keys = Vec::with_capacity(cells.iter().map(|cell| 5 + cell.key.len()).sum());
-        for cell in cells {
-            keys.extend_from_slice(&(cell.key.len() as u32).to_le_bytes());
-            keys.push(cell.family);
-            keys.extend_from_slice(&cell.key);
+    pub(crate) fn note(&mut self, space: &SpaceName, made: Head, run: RunId, cells: &[KeyedCell]) {
+        let mut keys = Vec::with_capacity(cells.iter().map(|(key, _)| 5 + key.parts().1.len()).sum());
+        for (cell, _) in cells {
+            let (family, key) = cell.parts();
+            keys.extend_from_slice(&(key.len() as u32).to_le_bytes());
+            keys.push(family);
+            keys.extend_from_slice(key);
         }
         let written = Written { version: made.version, run, batch: self.batch, keys: keys.into() };
         let ring = match self.spaces.get_mut(space) {

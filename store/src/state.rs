@@ -7,7 +7,7 @@ use redb::{ReadTransaction, ReadableTable};
 use reel_abi::id::{CommitNo, Digest, Position, RunId, SegmentId, Seq, SpaceName, TagName, Version, WallTime};
 use reel_abi::outcome::{RunBegin, RunEnd};
 use reel_abi::record::{CellValue, OutboxEntry};
-use reel_abi::wire::Wire;
+use reel_abi::wire::{Wire, Writer};
 
 use crate::chain::{Head, Segment};
 use crate::error::{Fault, Trouble};
@@ -289,8 +289,11 @@ fn head_from((segment, version): (u64, u64)) -> Result<Head, Trouble> {
 pub(crate) fn apply(file: &RedbFile, slice: &Slice) -> Result<(), Fault> {
     file.write(true, |txn| {
         let mut cells = txn.open_table(CELLS)?;
+        let mut writer = Writer::new();
         for (key, value) in &slice.cells {
-            cells.insert(key.bytes(), value.to_bytes().as_slice())?;
+            writer.clear();
+            value.put(&mut writer);
+            cells.insert(key.bytes(), writer.bytes())?;
         }
         let mut segments = txn.open_table(SEGMENTS)?;
         for (id, segment) in &slice.segments {
@@ -324,11 +327,11 @@ pub(crate) fn apply(file: &RedbFile, slice: &Slice) -> Result<(), Fault> {
         }
         let mut begins = txn.open_table(BEGINS)?;
         for (run, begin) in &slice.begins {
-            begins.insert(run.0, begin.to_bytes().as_slice())?;
+            begins.insert(run.0, &**begin)?;
         }
         let mut ends = txn.open_table(ENDS)?;
         for (run, end) in &slice.ends {
-            ends.insert(run.0, end.to_bytes().as_slice())?;
+            ends.insert(run.0, &**end)?;
         }
         let mut frames = txn.open_table(FRAMES)?;
         for ((run, first), frame) in &slice.frames {

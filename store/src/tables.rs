@@ -89,6 +89,17 @@ impl CellKey {
         Self(bytes)
     }
 
+    /// Makes it the key of another version of the cell.
+    pub(crate) fn set_version(&mut self, version: Version) {
+        let at = self.0.len() - VERSION_BYTES;
+        self.0[at..].copy_from_slice(&(!version.0).to_be_bytes());
+    }
+
+    /// The family, and the key in it.
+    pub(crate) fn parts(&self) -> (u8, &[u8]) {
+        (self.0[PREFIX_BYTES - 1], &self.0[PREFIX_BYTES..self.0.len() - VERSION_BYTES])
+    }
+
     /// The stored form.
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.0
