@@ -14,16 +14,17 @@ use crate::row::RowEnd;
 use crate::slice::Slice;
 use crate::state::Newest;
 
-/// A slice of about this many bytes is handed to the state file: large, because sorted writing pays by size.
-const SLICE_BYTES: usize = 16 << 20;
+/// A slice of about this many bytes is handed to the state file: large, because sorted writing pays by size. With a million keys in the
+/// state and two written by a transaction, 16 MiB touch nearly every page of the keys for one cell each.
+const SLICE_BYTES: usize = 48 << 20;
 
 /// A slice of so much log is handed over too; bounds what opening has to read after a crash.
-const SLICE_ROWS: usize = 16_384;
+const SLICE_ROWS: usize = 32_768;
 const SLICE_LOG_BYTES: usize = 64 << 20;
 
 /// With this many bytes waiting behind a slice that is still being written, commits wait; stops memory from growing when the
 /// disk is slower than the guests.
-pub(crate) const HELD_BYTES: usize = 64 << 20;
+pub(crate) const HELD_BYTES: usize = 128 << 20;
 
 /// What so few commits wrote is merged at once.
 const AT_ONCE: usize = 4;
@@ -128,6 +129,11 @@ impl Live {
     /// The newest run with a begin mark.
     pub(crate) fn newest_run(&self) -> Option<RunId> {
         Some(RunId(self.newest.run)).filter(|run| run.0 > 0)
+    }
+
+    /// Whether more was read from the log than is to be held in memory.
+    pub(crate) fn is_full(&self) -> bool {
+        self.active.bytes.max(self.active.log_bytes) >= HELD_BYTES
     }
 
     /// Whether the active slice is worth writing.

@@ -248,6 +248,12 @@ impl Slice {
         self.bytes += bytes;
     }
 
+    /// The newest version of a cell up to that of the key.
+    pub(crate) fn newest(&self, key: &CellKey) -> Option<&CellValue> {
+        let (found, value) = self.cells.range(key..).next()?;
+        key.is_version_of(found.bytes()).then_some(value)
+    }
+
     /// The newest version of a cell up to `version`.
     pub(crate) fn cell(&self, segment: SegmentId, family: u8, key: &[u8], version: Version) -> Option<&CellValue> {
         let newest = CellKey::new(segment, family, key, version);

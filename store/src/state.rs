@@ -72,15 +72,6 @@ impl Snapshot<'_> {
         Ok(newest)
     }
 
-    /// The newest version of a cell up to `version`.
-    pub(crate) fn cell(&self, at: Head, family: u8, key: &[u8]) -> Result<Option<CellValue>, Trouble> {
-        let Some(cells) = table(self.0, CELLS)? else { return Ok(None) };
-        let newest = CellKey::new(at.segment, family, key, at.version);
-        let oldest = CellKey::new(at.segment, family, key, Version(0));
-        let Some(found) = cells.range(newest.bytes()..=oldest.bytes())?.next() else { return Ok(None) };
-        Ok(Some(CellValue::from_bytes(found?.1.value())?))
-    }
-
     /// The versions of a cell up to one, newest first, no more than `limit`.
     pub(crate) fn cell_versions(
         &self,
