@@ -87,11 +87,16 @@ impl Applying {
         }
         if let Err(fault) = state::apply(&shared.state, active) {
             tracing::warn!("state not written, it will be made from the log: {fault}");
+            return;
         }
+        // One bounded step, so that processes that live for one command only get there too.
+        shared.upkeep.notice(active);
+        shared.upkeep.step(shared);
     }
 
     fn run(&self, shared: &Shared) {
         loop {
+            while self.is_idle() && shared.upkeep.step(shared) {}
             let state = self.lock();
             let idle = |state: &mut State| !state.pending && !state.stop;
             let state = self.changed.wait_while(state, idle).unwrap_or_else(PoisonError::into_inner);
@@ -118,7 +123,13 @@ impl Applying {
         let Some(slice) = shared.live.read().frozen.clone() else { return Ok(()) };
         state::apply(&shared.state, &slice)?;
         shared.live.write().frozen = None;
+        shared.upkeep.notice(&slice);
         Ok(())
+    }
+
+    fn is_idle(&self) -> bool {
+        let state = self.lock();
+        !state.pending && !state.stop
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

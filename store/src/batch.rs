@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use reel_abi::id::{CommitNo, RunId, SpaceName, TagName, Version};
-use reel_abi::record::{Frame, LogItem};
+use reel_abi::record::{Frame, LogItem, Retention};
 use reel_abi::wire::Wire;
 
 use crate::chain::Head;
@@ -37,6 +37,10 @@ pub(crate) struct Batch {
     pub(crate) gone: BTreeMap<SpaceName, Head>,
     /// Tags that the batch sets, and removes.
     pub(crate) tags: BTreeMap<TagName, bool>,
+    /// Whether it names a version of the past.
+    pub(crate) pinned: bool,
+    /// What it removes of the past.
+    pub(crate) retained: Option<Retention>,
 }
 
 /// Where everything stands with all that was staged so far. Only the committer moves it, so it is kept from batch to batch.
@@ -63,6 +67,8 @@ impl Batch {
             standing,
             gone: BTreeMap::new(),
             tags: BTreeMap::new(),
+            pinned: false,
+            retained: None,
         }
     }
 

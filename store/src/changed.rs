@@ -63,7 +63,11 @@ fn between(a: &[Head], b: &[Head]) -> Vec<Stretch> {
 impl Shared {
     fn changed(&self, a: Head, b: Head) -> Result<Vec<(u8, Vec<u8>)>, ReadError> {
         let mut keys = Keys::new();
-        for stretch in between(&self.chain(a)?, &self.chain(b)?) {
+        for mut stretch in between(&self.chain(a)?, &self.chain(b)?) {
+            // What is at the version at which a segment opens was copied from below.
+            if let Some(of) = self.segment(stretch.segment)? {
+                stretch.after = stretch.after.max(of.opened);
+            }
             if !self.add_committed(stretch, &mut keys)? {
                 self.add_stored(stretch, &mut keys)?;
             }
@@ -75,13 +79,16 @@ impl Shared {
     fn add_committed(&self, stretch: Stretch, keys: &mut Keys) -> Result<bool, ReadError> {
         let Stretch { segment, after, through } = stretch;
         let Some(of) = self.segment(segment)? else { return Ok(false) };
-        let first = after.max(of.opened).next();
-        for version in first.0..=through.0 {
+        for version in after.next().0..=through.0 {
             let Some(origin) = self.origin(&of.space, Version(version))? else { return Ok(false) };
             if origin.commit == CommitNo(0) {
                 continue;
             }
-            let Some(record) = self.commit_record(origin.commit)? else { return Ok(false) };
+            let record = match self.commit_record(origin.commit) {
+                Ok(Some(record)) => record,
+                Ok(None) | Err(ReadError::Pruned { .. }) => return Ok(false),
+                Err(error) => return Err(error),
+            };
             let changes = record.spaces.into_iter().filter(|change| change.segment == segment);
             keys.extend(changes.flat_map(|change| change.cells).map(|cell| (cell.family, cell.key.0)));
         }

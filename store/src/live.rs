@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use reel_abi::id::{RunId, SegmentId, SpaceName};
-use reel_abi::record::LogItem;
+use reel_abi::record::{LogItem, Retention};
 
 use crate::chain::{Head, Segment};
 use crate::row::RowEnd;
@@ -21,6 +21,9 @@ const SLICE_BYTES: usize = 48 << 20;
 /// A slice of so much log is handed over too; bounds what opening has to read after a crash.
 const SLICE_ROWS: usize = 32_768;
 const SLICE_LOG_BYTES: usize = 64 << 20;
+
+/// So many forks and rollbacks are handed over too: chains of them are made flat only where they are in the state.
+const SLICE_BRANCHES: usize = 16;
 
 /// With this many bytes waiting behind a slice that is still being written, commits wait; stops memory from growing when the
 /// disk is slower than the guests.
@@ -45,6 +48,10 @@ pub(crate) struct Live {
     pub(crate) reserved: BTreeMap<SpaceName, Head>,
     /// The highest numbers in use, reservations included.
     pub(crate) newest: Newest,
+    /// What the newest retention left; views of the rest are refused.
+    pub(crate) retention: Option<Arc<Retention>>,
+    /// How many forks, rollbacks and tags there were since the database was opened: each may name a version of the past.
+    pub(crate) pins: u64,
     /// The last row of the log.
     pub(crate) end: RowEnd,
 }
@@ -98,6 +105,10 @@ impl Live {
         for (space, _) in slice.openings.keys() {
             self.reserved.remove(space);
         }
+        self.pins += (slice.branches + slice.tags.len()) as u64;
+        if let Some(retention) = &slice.retained {
+            self.retention = Some(retention.clone());
+        }
         self.end = slice.end;
     }
 
@@ -138,8 +149,8 @@ impl Live {
 
     /// Whether the active slice is worth writing.
     pub(crate) fn is_large(&self) -> bool {
-        let Slice { bytes, rows, log_bytes, .. } = self.active;
-        bytes >= SLICE_BYTES || rows >= SLICE_ROWS || log_bytes >= SLICE_LOG_BYTES
+        let Slice { bytes, rows, log_bytes, branches, .. } = self.active;
+        bytes >= SLICE_BYTES || rows >= SLICE_ROWS || log_bytes >= SLICE_LOG_BYTES || branches >= SLICE_BRANCHES
     }
 
     /// Hands the active slice over for writing if it is large enough; says whether it did.

@@ -4,9 +4,10 @@
 //! read back from the log, so a rebuilt state cannot differ from one that grew. Rows are absorbed in order.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use reel_abi::id::{CommitNo, Digest, RunId, SegmentId, Seq, SpaceName, TagName, Version, WallTime};
-use reel_abi::record::{CellValue, LogItem, OutboxEntry};
+use reel_abi::record::{CellValue, LogItem, OutboxEntry, Retention};
 use reel_abi::wire::Wire;
 
 use crate::chain::{Head, Segment};
@@ -52,6 +53,8 @@ pub(crate) struct Slice {
     pub(crate) commits: BTreeMap<CommitNo, ItemPlace>,
     /// `None` once delivered.
     pub(crate) outbox: BTreeMap<CommitNo, Option<Vec<OutboxEntry>>>,
+    /// The newest retention.
+    pub(crate) retained: Option<Arc<Retention>>,
     /// Not from the log.
     pub(crate) compiled: BTreeMap<Digest, Digest>,
     /// The last row absorbed.
@@ -60,6 +63,8 @@ pub(crate) struct Slice {
     pub(crate) rows: usize,
     /// How many bytes these rows have in the log.
     pub(crate) log_bytes: usize,
+    /// How many forks and rollbacks were absorbed.
+    pub(crate) branches: usize,
     /// About how much memory it takes.
     pub(crate) bytes: usize,
     /// What the item before opened, in the same row.
@@ -121,6 +126,7 @@ impl Slice {
             LogItem::Branched { space, segment, version, parent, at, .. } => {
                 let origin = Origin { commit: CommitNo(0), run: RunId(0), at };
                 self.versions.insert((space.clone(), version), origin);
+                self.branches += 1;
                 self.absorb_opening(space, Head { segment, version }, Some(parent));
             }
             LogItem::SpaceRemoved { space, at } => drop(self.removed.insert(space, Some(at))),
@@ -129,7 +135,7 @@ impl Slice {
                 self.tags.insert(tag.clone(), Some(Tag { tag, space, head, at }));
             }
             LogItem::TagRemoved { tag, .. } => drop(self.tags.insert(tag, None)),
-            LogItem::Retained { .. } => {}
+            LogItem::Retained { retention } => self.retained = Some(Arc::new(retention)),
         }
     }
 
@@ -220,10 +226,12 @@ impl Slice {
             frames,
             commits,
             outbox,
+            retained,
             compiled,
             end,
             rows,
             log_bytes,
+            branches,
             bytes,
             opened: _,
         } = newer;
@@ -245,7 +253,11 @@ impl Slice {
         }
         self.rows += rows;
         self.log_bytes += log_bytes;
+        self.branches += branches;
         self.bytes += bytes;
+        if retained.is_some() {
+            self.retained = retained;
+        }
     }
 
     /// The newest version of a cell up to that of the key.

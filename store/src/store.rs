@@ -26,6 +26,7 @@ use crate::row::RowEnd;
 use crate::runs::{FrameRef, RunRecord};
 use crate::submission::{Receipt, Submission};
 use crate::threads;
+use crate::upkeep::Upkeep;
 use crate::verify::{self, VerifyReport};
 use crate::view::View;
 
@@ -53,7 +54,10 @@ pub(crate) struct Shared {
     pub(crate) queue: Queue,
     pub(crate) applying: Applying,
     pub(crate) merging: Merging,
+    pub(crate) upkeep: Upkeep,
     next_run: AtomicU64,
+    /// The first number for a run that this process can have handed out.
+    first_run: u64,
     refused: OnceLock<Arc<str>>,
     /// Last, so that the lock is given back when all files are closed.
     dir: Arc<Dir>,
@@ -82,11 +86,13 @@ impl Store {
             blobs: Blobs::new(dir.blobs()),
             log,
             state,
+            first_run: live.newest.run + 1,
             next_run: AtomicU64::new(live.newest.run + 1),
             live: LiveLock::new(live),
             queue: Queue::default(),
             applying: Applying::default(),
             merging: Merging::default(),
+            upkeep: Upkeep::default(),
             refused: OnceLock::new(),
             dir,
         };
@@ -125,7 +131,9 @@ impl Store {
 
     /// A space as it was at a version.
     pub fn view(&self, head: Head) -> Result<View, ReadError> {
-        Ok(View::new(self.clone(), self.shared().chain(head)?))
+        // Known before it is looked at: what is removed later is noticed when it is read.
+        let retention = self.shared().live.read().retention.clone();
+        Ok(View::new(self.clone(), self.shared().seen(head)?, retention))
     }
 
     /// Appends a piece of a run's record and waits until it is durable, with all blobs put before.
@@ -294,6 +302,16 @@ impl Drop for Handle {
 }
 
 impl Shared {
+    /// The directory.
+    pub(crate) fn dir(&self) -> &Dir {
+        &self.dir
+    }
+
+    /// The numbers that were handed out; their runs may not have begun yet.
+    pub(crate) fn runs_in_flight(&self) -> Vec<RunId> {
+        (self.first_run..self.next_run.load(Ordering::Relaxed)).map(RunId).collect()
+    }
+
     /// Why nothing is accepted any more.
     pub(crate) fn refused(&self) -> Option<AppendError> {
         self.refused.get().map(|why| AppendError::Refused(why.clone()))

@@ -10,9 +10,11 @@
 //! state.redb                                        all derived
 //!   meta      "format"                              -> u32 LE
 //!             "applied"                             -> u64 LE | link:32, the last row that is in here
+//!             "retained", "pruned"                  -> the newest Retention in here; digest of the one that was carried out
 //!             "layout"                              -> u32 LE, of these tables; of another one it is made again
 //!   cells     segment:8 BE | family:1 | key | ~version:8 BE   -> CellValue
 //!   segments  segment                               -> Segment
+//!   flat      segment                               -> Flat: how far the cells it sees in others were copied into it
 //!   heads     space name                            -> segment, version; of removed names the last
 //!   removed   space name                            -> time of removal, until made again
 //!   tags      tag name                              -> Tag
@@ -49,6 +51,7 @@ pub(crate) const ROWS: TableDefinition<u64, &[u8]> = TableDefinition::new("rows"
 
 pub(crate) const CELLS: TableDefinition<CellKey, &[u8]> = TableDefinition::new("cells");
 pub(crate) const SEGMENTS: TableDefinition<u64, &[u8]> = TableDefinition::new("segments");
+pub(crate) const FLAT: TableDefinition<u64, &[u8]> = TableDefinition::new("flat");
 pub(crate) const HEADS: TableDefinition<&str, (u64, u64)> = TableDefinition::new("heads");
 pub(crate) const REMOVED: TableDefinition<&str, u64> = TableDefinition::new("removed");
 pub(crate) const TAGS: TableDefinition<&str, &[u8]> = TableDefinition::new("tags");
@@ -124,6 +127,17 @@ pub(crate) fn cell_key_part(bytes: &[u8], segment: SegmentId, family: u8) -> Opt
     let (prefix, _) = split(bytes);
     let rest = prefix.strip_prefix(&segment.0.to_be_bytes())?;
     rest.strip_prefix(&[family])
+}
+
+/// A cell key without its version.
+pub(crate) fn cell_key_prefix(bytes: &[u8]) -> &[u8] {
+    split(bytes).0
+}
+
+/// The segment in a cell key; `None` if the bytes are no cell key.
+pub(crate) fn cell_key_segment(bytes: &[u8]) -> Option<SegmentId> {
+    let (prefix, _) = split(bytes);
+    prefix.first_chunk::<8>().map(|segment| SegmentId(u64::from_be_bytes(*segment)))
 }
 
 /// The family in a cell key; 0 if the bytes are no cell key.

@@ -1,4 +1,4 @@
-//! Measures the store on the disk at hand: `measure commits|reads|short|appends|bare|blobs|shapes|fill|open DIR`.
+//! Measures the store on the disk at hand: `measure commits|reads|short|appends|bare|blobs|shapes|fill|open|forks DIR [NUMBER]`.
 #![allow(clippy::print_stdout, clippy::disallowed_macros, clippy::disallowed_methods, clippy::unwrap_used)]
 
 mod commits;
@@ -29,7 +29,8 @@ fn main() {
         "shapes" => shapes(&dir, number.unwrap_or(512)),
         "fill" => fill(&dir, number.unwrap_or(1024)),
         "open" => open(&dir),
-        _ => println!("what? commits, reads, short, appends, bare, blobs, shapes, fill or open"),
+        "forks" => forks(&dir, number.unwrap_or(1_000_000)),
+        _ => println!("what? commits, reads, short, appends, bare, blobs, shapes, fill, open or forks"),
     }
 }
 
@@ -285,4 +286,85 @@ fn open(dir: &Path) {
     let begin = Instant::now();
     let store = Store::open(dir, "measure").unwrap();
     println!("open {:.1} ms, newest run {:?}", begin.elapsed().as_secs_f64() * 1e3, store.newest_run());
+}
+
+fn median(mut all: Vec<f64>) -> f64 {
+    all.sort_by(f64::total_cmp);
+    all[all.len() / 2]
+}
+
+fn key(n: u64) -> [u8; 8] {
+    n.wrapping_mul(0x9E37_79B9_7F4A_7C15).to_be_bytes()
+}
+
+fn write(store: &Store, space: &SpaceName, numbers: std::ops::Range<u64>) {
+    let head = store.head_or_new(space).unwrap();
+    let mut next = submission(store, space, head, 300);
+    let value = CellValue::Inline { bytes: vec![7; 40].into() };
+    let cell = |n: u64| Cell { family: 1, key: key(n).to_vec().into(), value: value.clone() };
+    let mut cells: Vec<Cell> = numbers.map(cell).collect();
+    cells.sort_by(|a, b| a.key.cmp(&b.key));
+    next.commit.as_mut().unwrap().cells = cells;
+    store.append(next).unwrap();
+}
+
+/// What fork, rollback and reading through forks cost, over a space of so many keys.
+fn forks(dir: &Path, keys: usize) {
+    let store = Store::open(dir, "measure").unwrap();
+    let name = |text: &str| text.parse::<SpaceName>().unwrap();
+    let (big, small, keys) = (name("big"), name("small"), keys as u64);
+    let begin = Instant::now();
+    for first in (0..keys).step_by(10_000) {
+        write(&store, &big, first..(first + 10_000).min(keys));
+    }
+    write(&store, &small, 0..1);
+    store.settle().unwrap();
+    println!("{keys} keys written and settled in {:.1} s", begin.elapsed().as_secs_f64());
+    let (at, direct) = (WallTime(4), store.head(&big).unwrap());
+    for space in [&small, &big, &small, &big] {
+        let head = store.head(space).unwrap().unwrap();
+        let old = store.head_at(space, reel_abi::id::Version(1)).unwrap().unwrap();
+        let (mut forked, mut rolled, mut now) = (Vec::new(), Vec::new(), head);
+        for n in 0..64 {
+            let begin = Instant::now();
+            store.fork(space, head, &name(&format!("{space}-{n}")), at).unwrap();
+            forked.push(begin.elapsed().as_secs_f64() * 1e6);
+            store.remove_space(&name(&format!("{space}-{n}")), at).unwrap();
+            let begin = Instant::now();
+            now = store.rollback(space, now, old, at).unwrap();
+            rolled.push(begin.elapsed().as_secs_f64() * 1e6);
+        }
+        store.rollback(space, now, head, at).unwrap();
+        println!("{space}: fork {:.0} us, rollback {:.0} us (median of 64)", median(forked), median(rolled));
+    }
+    let reads = |head: Option<Head>| {
+        let view = store.view(head.unwrap()).unwrap();
+        let count = 20_000;
+        let rounds = (0..3).map(|_| {
+            let begin = Instant::now();
+            for n in 0..count {
+                assert!(view.get(1, &key(n * 7919 % keys)).unwrap().is_some());
+            }
+            begin.elapsed().as_secs_f64() * 1e6 / count as f64
+        });
+        rounds.fold(f64::MAX, f64::min)
+    };
+    let mut last = big.clone();
+    for generation in 0..64 {
+        let next = name(&format!("gen-{generation}"));
+        store.fork(&last, store.head(&last).unwrap().unwrap(), &next, at).unwrap();
+        write(&store, &next, generation..generation + 1);
+        last = next;
+    }
+    println!("read through 64 generations, before they are flat: {:.2} us", reads(store.head(&last).unwrap()));
+    let begin = Instant::now();
+    store.settle().unwrap();
+    store.flatten(4, 4096, usize::MAX).unwrap();
+    println!("settled and flat after {:.1} s more", begin.elapsed().as_secs_f64());
+    println!("direct: {:.2} us, the 64th generation: {:.2} us", reads(direct), reads(store.head(&last).unwrap()));
+    let generation = |n| store.head(&name(&format!("gen-{n}"))).unwrap();
+    let all: Vec<String> = (0..64).map(|n| format!("{:.1}", reads(generation(n)))).collect();
+    println!("each generation: {} us", all.join(" "));
+    let len = std::fs::metadata(dir.join("state.redb")).unwrap().len();
+    println!("state.redb has {} MB", len >> 20);
 }

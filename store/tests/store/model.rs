@@ -30,6 +30,7 @@ enum Op {
     Untag { tag: u8 },
     Deliver { which: u8 },
     Settle,
+    Flatten { deep: usize, cells: usize, steps: usize },
     Reopen,
     LoseState,
     Kill,
@@ -56,6 +57,7 @@ fn op() -> impl Strategy<Value = Op> {
         1 => (0u8..2).prop_map(|tag| Op::Untag { tag }),
         1 => any::<u8>().prop_map(|which| Op::Deliver { which }),
         3 => Just(Op::Settle),
+        3 => (0usize..4, 1usize..6, 0usize..30).prop_map(|(deep, cells, steps)| Op::Flatten { deep, cells, steps }),
         1 => Just(Op::Reopen),
         1 => Just(Op::LoseState),
         1 => Just(Op::Kill),
@@ -133,6 +135,10 @@ impl Test {
                     let commit = open.remove(usize::from(*which) % open.len());
                     self.store().delivered(commit).unwrap();
                 }
+            }
+            Op::Flatten { deep, cells, steps } => {
+                self.store().settle().unwrap();
+                self.store().flatten(*deep, *cells, *steps).unwrap();
             }
             Op::Settle => self.store().settle().unwrap(),
             Op::Reopen => self.reopen(),
