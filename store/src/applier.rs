@@ -44,7 +44,7 @@ impl Applying {
 
     /// Waits while too much is held in memory.
     pub(crate) fn wait_for_room(&self, shared: &Shared) {
-        if shared.live.read().active.bytes < HELD_BYTES {
+        if shared.live.read().held() < HELD_BYTES {
             return;
         }
         let state = self.lock();
@@ -76,7 +76,8 @@ impl Applying {
         if let Some(thread) = thread {
             let _ = thread.join();
         }
-        let live = shared.live.read();
+        let mut live = shared.live.write();
+        while live.merge_oldest() {}
         let active = &live.active;
         let small =
             active.rows <= LEFT_ROWS && active.bytes.max(active.log_bytes) <= LEFT_BYTES && active.compiled.is_empty();

@@ -132,7 +132,7 @@ impl Committer {
             }
             Deed::Remove { space, at } => {
                 let head = self.living(batch, &space)?;
-                batch.heads.insert(space.clone(), None);
+                batch.standing.heads.insert(space.clone(), None);
                 batch.gone.insert(space.clone(), head);
                 batch.push(LogItem::SpaceRemoved { space, at });
                 Ok(Answer::Done)
@@ -178,7 +178,7 @@ impl Committer {
     ) -> Head {
         let segment = self.shared.live.write().take_segment();
         let opened = Head { segment, version };
-        batch.heads.insert(space.clone(), Some(opened));
+        batch.standing.heads.insert(space.clone(), Some(opened));
         batch.pinned = true;
         let parent = (from.segment, from.version);
         batch.push(LogItem::Branched { space, segment, version, source, parent, at });

@@ -5,12 +5,14 @@
 
 use std::collections::BTreeMap;
 
-use reel_abi::id::{SegmentId, SpaceName};
-use reel_abi::record::{Cell, CellValue, LogItem};
+use reel_abi::id::{SegmentId, SpaceName, Version};
+use reel_abi::record::CellValue;
 use reel_abi::wire::Wire;
 
 use crate::error::AppendError;
-use crate::submission::{Counter, place};
+use crate::prepared::{KeyedCell, place};
+use crate::submission::Counter;
+use crate::tables::CellKey;
 
 /// No more numbers than this are known at once.
 const NUMBERS: usize = 16 << 10;
@@ -44,7 +46,7 @@ impl Counts {
     }
 
     /// Learns the numbers of what was counted, and those in known cells that were written.
-    pub(crate) fn learn(&mut self, space: &SpaceName, segment: SegmentId, counters: &[Counter], cells: &[Cell]) {
+    pub(crate) fn learn(&mut self, space: &SpaceName, segment: SegmentId, counters: &[Counter], cells: &[KeyedCell]) {
         if counters.is_empty() && !self.spaces.contains_key(space) {
             return;
         }
@@ -55,12 +57,12 @@ impl Counts {
         }
         for ((family, key), number) in &mut known.numbers {
             if let Ok(at) = place(cells, *family, key) {
-                *number = number_in(&cells[at].value);
+                *number = number_in(&cells[at].1);
             }
         }
         for Counter { family, key, .. } in counters {
             if let Ok(at) = place(cells, *family, key) {
-                let old = known.numbers.insert((*family, key.clone()), number_in(&cells[at].value));
+                let old = known.numbers.insert((*family, key.clone()), number_in(&cells[at].1));
                 self.len += usize::from(old.is_none());
             }
         }
@@ -68,11 +70,11 @@ impl Counts {
 }
 
 /// What a cell is after it was counted.
-pub(crate) fn counted(counter: &Counter, number: Option<u64>) -> Result<Cell, AppendError> {
+pub(crate) fn counted(segment: SegmentId, counter: &Counter, number: Option<u64>) -> Result<KeyedCell, AppendError> {
     let number = number.ok_or(AppendError::Invalid("a counter counts on a cell that holds no number"))?;
     let sum = number.saturating_add_signed(counter.add);
-    let value = CellValue::Inline { bytes: sum.to_bytes().into() };
-    Ok(Cell { family: counter.family, key: counter.key.clone().into(), value })
+    let key = CellKey::new(segment, counter.family, &counter.key, Version(0));
+    Ok((key, CellValue::Inline { bytes: sum.to_bytes().into() }))
 }
 
 /// The number in a value; `None` if there is none.
@@ -82,20 +84,4 @@ pub(crate) fn number_in(value: &CellValue) -> Option<u64> {
         CellValue::Tombstone => Some(0),
         CellValue::Blob { .. } | CellValue::Content { .. } => None,
     }
-}
-
-/// The newest value that staged items give a cell.
-pub(crate) fn staged<'a>(
-    mut newest_first: impl Iterator<Item = &'a LogItem>,
-    segment: SegmentId,
-    counter: &Counter,
-) -> Option<&'a CellValue> {
-    newest_first.find_map(|item| {
-        let LogItem::Commit { record } = item else { return None };
-        let mut changes = record.spaces.iter().filter(|change| change.segment == segment);
-        changes.find_map(|change| {
-            let at = place(&change.cells, counter.family, &counter.key).ok()?;
-            Some(&change.cells[at].value)
-        })
-    })
 }

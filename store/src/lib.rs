@@ -23,6 +23,7 @@
 mod answer;
 mod applier;
 mod audit;
+mod batch;
 mod blobs;
 mod branching;
 mod chain;
@@ -36,11 +37,14 @@ mod error;
 #[cfg(test)]
 mod failures;
 mod flat;
+mod gathering;
 mod gone;
 mod history;
 mod live;
 mod log;
+mod merger;
 mod opening;
+mod prepared;
 mod prune;
 mod queue;
 mod reads;

@@ -3,7 +3,7 @@
 //! Readers look here first and then into the state file: a slice leaves memory only after its transaction on the state file
 //! is durable, so whatever is missing here is there by then. The newest slice takes rows, an older one is being written.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use reel_abi::id::{RunId, SegmentId, SpaceName};
@@ -14,11 +14,12 @@ use crate::row::RowEnd;
 use crate::slice::Slice;
 use crate::state::Newest;
 
-/// A slice of about this many bytes is handed to the state file: large, because sorted writing pays by size.
-const SLICE_BYTES: usize = 16 << 20;
+/// A slice of about this many bytes is handed to the state file: large, because sorted writing pays by size. With a million keys in the
+/// state and two written by a transaction, 16 MiB touch nearly every page of the keys for one cell each.
+const SLICE_BYTES: usize = 48 << 20;
 
 /// A slice of so much log is handed over too; bounds what opening has to read after a crash.
-const SLICE_ROWS: usize = 16_384;
+const SLICE_ROWS: usize = 32_768;
 const SLICE_LOG_BYTES: usize = 64 << 20;
 
 /// So many forks and rollbacks are handed over too: chains of them are made flat only where they are in the state.
@@ -26,12 +27,20 @@ const SLICE_BRANCHES: usize = 16;
 
 /// With this many bytes waiting behind a slice that is still being written, commits wait; stops memory from growing when the
 /// disk is slower than the guests.
-pub(crate) const HELD_BYTES: usize = 64 << 20;
+pub(crate) const HELD_BYTES: usize = 128 << 20;
+
+/// What so few commits wrote is merged at once.
+const AT_ONCE: usize = 4;
+
+/// No more slices than this wait to be merged: readers look into each.
+const FRESH: usize = 4;
 
 /// Memory beside the state file.
 #[derive(Debug, Default)]
 pub(crate) struct Live {
-    /// Takes the rows that are committed now.
+    /// What was committed last, oldest first.
+    pub(crate) fresh: VecDeque<Slice>,
+    /// What was committed before.
     pub(crate) active: Slice,
     /// Is being written to the state file.
     pub(crate) frozen: Option<Arc<Slice>>,
@@ -48,30 +57,64 @@ pub(crate) struct Live {
 }
 
 impl Live {
-    /// Takes in a row.
+    /// Takes in a row that is in the log already.
     pub(crate) fn absorb_row(&mut self, end: RowEnd, items: Vec<(u32, LogItem)>, log_bytes: usize) {
-        for (_, item) in &items {
-            match item {
-                LogItem::Begun { run, .. } => self.newest.run = self.newest.run.max(run.0),
-                LogItem::Commit { record } => self.newest.commit = self.newest.commit.max(record.number.0),
-                LogItem::SpaceOpened { space, segment, .. } | LogItem::Branched { space, segment, .. } => {
-                    self.newest.segment = self.newest.segment.max(segment.0);
-                    self.reserved.remove(space);
-                }
-                _ => {}
-            }
-            self.pins += u64::from(matches!(item, LogItem::Branched { .. } | LogItem::TagSet { .. }));
+        let mut slice = Slice::default();
+        slice.absorb_row(end, items, log_bytes);
+        self.learn(&slice);
+        self.active.merge(slice);
+    }
+
+    /// Shows readers what was committed. A large slice is only put beside the others, which costs nothing, and is to be merged
+    /// with them later; says whether that is so.
+    pub(crate) fn publish(&mut self, slice: Slice) -> bool {
+        self.learn(&slice);
+        if self.fresh.is_empty() && slice.rows <= 1 && slice.commits.len() <= AT_ONCE {
+            self.active.merge(slice);
+            return false;
         }
-        self.end = end;
-        self.active.absorb_row(end, items, log_bytes);
-        if let Some(retention) = &self.active.retained {
+        self.fresh.push_back(slice);
+        if self.fresh.len() > FRESH {
+            self.merge_oldest();
+        }
+        true
+    }
+
+    /// Merges the oldest of the slices that were put aside; says whether there was one.
+    pub(crate) fn merge_oldest(&mut self) -> bool {
+        let Some(oldest) = self.fresh.pop_front() else { return false };
+        if self.active.rows == 0 && self.active.compiled.is_empty() {
+            self.active = oldest;
+        } else {
+            self.active.merge(oldest);
+        }
+        true
+    }
+
+    /// Bytes that wait behind the slice that is being written.
+    pub(crate) fn held(&self) -> usize {
+        self.active.bytes + self.fresh.iter().map(|slice| slice.bytes).sum::<usize>()
+    }
+
+    fn learn(&mut self, slice: &Slice) {
+        let newest = &mut self.newest;
+        newest.run = slice.begins.last_key_value().map_or(newest.run, |(run, _)| newest.run.max(run.0));
+        newest.commit = slice.commits.last_key_value().map_or(newest.commit, |(commit, _)| newest.commit.max(commit.0));
+        let segment = slice.segments.last_key_value();
+        newest.segment = segment.map_or(newest.segment, |(segment, _)| newest.segment.max(segment.0));
+        for (space, _) in slice.openings.keys() {
+            self.reserved.remove(space);
+        }
+        self.pins += (slice.branches + slice.tags.len()) as u64;
+        if let Some(retention) = &slice.retained {
             self.retention = Some(retention.clone());
         }
+        self.end = slice.end;
     }
 
     /// The slices, newest first.
     pub(crate) fn slices(&self) -> impl Iterator<Item = &Slice> {
-        std::iter::once(&self.active).chain(self.frozen.as_deref())
+        self.fresh.iter().rev().chain(std::iter::once(&self.active)).chain(self.frozen.as_deref())
     }
 
     /// A promised segment number.
@@ -99,6 +142,11 @@ impl Live {
         Some(RunId(self.newest.run)).filter(|run| run.0 > 0)
     }
 
+    /// Whether more was read from the log than is to be held in memory.
+    pub(crate) fn is_full(&self) -> bool {
+        self.active.bytes.max(self.active.log_bytes) >= HELD_BYTES
+    }
+
     /// Whether the active slice is worth writing.
     pub(crate) fn is_large(&self) -> bool {
         let Slice { bytes, rows, log_bytes, branches, .. } = self.active;
@@ -112,7 +160,11 @@ impl Live {
 
     /// Hands the active slice over for writing, unless it is empty or another one is being written; says whether it did.
     pub(crate) fn freeze(&mut self) -> bool {
-        if self.frozen.is_some() || (self.active.rows == 0 && self.active.compiled.is_empty()) {
+        if self.frozen.is_some() {
+            return false;
+        }
+        while self.merge_oldest() {}
+        if self.active.rows == 0 && self.active.compiled.is_empty() {
             return false;
         }
         self.frozen = Some(Arc::new(std::mem::take(&mut self.active)));

@@ -157,7 +157,7 @@ fn is_of_this_log(log: &Log, applied: RowEnd, end: RowEnd) -> Result<bool, OpenE
     Ok(link.is_none_or(|link| link == applied.link))
 }
 
-/// Reads the rows after `applied` into memory; when they are many, into the state.
+/// Reads the rows after `applied` into memory; when they are more than fit, into the state.
 fn load_tail(log: &Log, state: &RedbFile, live: &mut Live, applied: RowEnd, end: RowEnd) -> Result<(), OpenError> {
     let mut before = applied;
     let mut from = Some(applied.position.next()).filter(|from| *from <= end.position);
@@ -174,7 +174,8 @@ fn load_tail(log: &Log, state: &RedbFile, live: &mut Live, applied: RowEnd, end:
             }
             before = RowEnd { position, link };
             live.absorb_row(before, items, bytes.len());
-            if live.is_large() {
+            // Less than that the applier writes behind the first commits.
+            if live.is_full() {
                 let slice = std::mem::take(&mut live.active);
                 if let Err(fault) = state::apply(state, &slice) {
                     state_fault = Some(fault);

@@ -4,6 +4,7 @@
 //! they have become many. Each entry carries the ticket of the last blob put before it: it may not be written earlier.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::ThreadId;
 use std::time::Duration;
@@ -12,7 +13,7 @@ use reel_abi::id::CommitNo;
 
 use crate::answer::Reply;
 use crate::branching::Deed;
-use crate::submission::Submission;
+use crate::prepared::Prepared;
 
 /// The longest that an entry without a waiting caller stays in the queue.
 const SOON: Duration = Duration::from_millis(50);
@@ -23,13 +24,13 @@ const SOON_BYTES: usize = 4 << 20;
 /// With so many bytes in the queue callers wait; stops a flood of events from filling memory.
 const FULL_BYTES: usize = 64 << 20;
 
-/// One batch takes no more than this.
-const BATCH_BYTES: usize = 32 << 20;
+/// So many bytes are taken out at once.
+const TAKEN_BYTES: usize = 32 << 20;
 
 /// What is to be written.
 #[derive(Debug)]
 pub(crate) enum Work {
-    Submit(Box<Submission>),
+    Submit(Box<Prepared>),
     Delivered(CommitNo),
     History(Box<Deed>),
 }
@@ -61,6 +62,8 @@ pub(crate) struct Queue {
     work: Condvar,
     room: Condvar,
     committer: OnceLock<ThreadId>,
+    /// [`Waiting::urgent`], to be looked at without the lock.
+    urgent: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
@@ -69,6 +72,8 @@ struct Waiting {
     bytes: usize,
     urgent: usize,
     stop: bool,
+    /// The committer sleeps until so many urgent entries are there; with 0 until there is any entry.
+    asleep: Option<usize>,
 }
 
 impl Queue {
@@ -90,46 +95,82 @@ impl Queue {
         }
         entry.ticket = ticket();
         waiting.bytes += entry.bytes;
-        let urgent = entry.answer.is_some();
-        waiting.urgent += usize::from(urgent);
+        waiting.urgent += usize::from(entry.answer.is_some());
         waiting.entries.push_back(entry);
-        let wake = urgent || waiting.entries.len() == 1 || waiting.bytes >= SOON_BYTES;
+        let due = |wanted: usize| waiting.urgent >= wanted || waiting.bytes >= SOON_BYTES;
+        let wake = waiting.asleep.is_some_and(due);
+        if wake {
+            waiting.asleep = None;
+        }
+        self.urgent.store(waiting.urgent, Ordering::Relaxed);
         drop(waiting);
         if wake {
             self.work.notify_one();
         }
     }
 
+    /// How many urgent entries wait.
+    pub(crate) fn urgent(&self) -> usize {
+        self.urgent.load(Ordering::Relaxed)
+    }
+
     /// Waits for something to do.
     pub(crate) fn take(&self, durable_ticket: impl Fn() -> u64) -> Task {
-        let waiting = self.lock();
-        let idle = |w: &mut Waiting| w.entries.is_empty() && !w.stop;
-        let waiting = self.work.wait_while(waiting, idle).unwrap_or_else(PoisonError::into_inner);
-        let early = |w: &mut Waiting| w.urgent == 0 && w.bytes < SOON_BYTES && !w.stop;
-        let waited = self.work.wait_timeout_while(waiting, SOON, early);
-        let mut waiting = waited.unwrap_or_else(PoisonError::into_inner).0;
+        let mut waiting = self.lock();
+        while waiting.entries.is_empty() && !waiting.stop {
+            waiting.asleep = Some(0);
+            waiting = self.work.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+        }
+        waiting = self.sleep(waiting, 1, SOON);
         let durable = durable_ticket();
-        let mut batch = Vec::new();
+        match self.drain(&mut waiting, durable) {
+            batch if !batch.is_empty() => Task::Batch(batch),
+            _ => waiting.entries.front().map_or(Task::Stop, |first| Task::AwaitBlobs(first.ticket)),
+        }
+    }
+
+    /// What came meanwhile and may be written with what was taken before; waits until there are `wanted` urgent entries, but
+    /// not for long.
+    pub(crate) fn more(&self, wanted: usize, patience: Duration, durable_ticket: u64) -> Vec<Entry> {
+        let mut waiting = self.sleep(self.lock(), wanted, patience);
+        self.drain(&mut waiting, durable_ticket)
+    }
+
+    fn sleep<'a>(
+        &self,
+        mut waiting: MutexGuard<'a, Waiting>,
+        wanted: usize,
+        most: Duration,
+    ) -> MutexGuard<'a, Waiting> {
+        let early = |w: &mut Waiting| w.urgent < wanted && w.bytes < SOON_BYTES && !w.stop;
+        if early(&mut waiting) && !most.is_zero() {
+            waiting.asleep = Some(wanted);
+            let waited = self.work.wait_timeout_while(waiting, most, early);
+            waiting = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        waiting.asleep = None;
+        waiting
+    }
+
+    fn drain(&self, waiting: &mut Waiting, durable: u64) -> Vec<Entry> {
+        let mut batch = Vec::with_capacity(waiting.entries.len());
         let mut bytes = 0;
         while let Some(first) = waiting.entries.front() {
-            if first.ticket > durable {
-                if batch.is_empty() {
-                    return Task::AwaitBlobs(first.ticket);
-                }
-                break;
-            }
-            if !batch.is_empty() && bytes + first.bytes > BATCH_BYTES {
+            if first.ticket > durable || (!batch.is_empty() && bytes + first.bytes > TAKEN_BYTES) {
                 break;
             }
             let Some(entry) = waiting.entries.pop_front() else { break };
             bytes += entry.bytes;
-            waiting.bytes -= entry.bytes;
             waiting.urgent -= usize::from(entry.answer.is_some());
             batch.push(entry);
         }
-        drop(waiting);
-        self.room.notify_all();
-        if batch.is_empty() { Task::Stop } else { Task::Batch(batch) }
+        let full = waiting.bytes > FULL_BYTES;
+        waiting.bytes -= bytes;
+        self.urgent.store(waiting.urgent, Ordering::Relaxed);
+        if full {
+            self.room.notify_all();
+        }
+        batch
     }
 
     /// Lets the committer end once the queue is empty.

@@ -6,13 +6,15 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use reel_abi::id::{CommitNo, RunId, SegmentId, SpaceName, Version};
-use reel_abi::record::Cell;
 
 use crate::chain::Head;
-use crate::error::ReadError;
+use crate::error::{ReadError, Trouble};
+use crate::prepared::KeyedCell;
 use crate::reads::{ReadSet, Reading};
-use crate::state;
+use crate::redb_file::{ascending, table};
+use crate::state::{self, Snapshot};
 use crate::store::Shared;
+use crate::tables::VERSIONS;
 use crate::words;
 
 /// So much is remembered of one space, in bytes of keys and their lengths.
@@ -63,12 +65,13 @@ impl Recent {
     }
 
     /// Notes what a commit of this batch writes.
-    pub(crate) fn note(&mut self, space: &SpaceName, made: Head, run: RunId, cells: &[Cell]) {
-        let mut keys = Vec::with_capacity(cells.iter().map(|cell| 5 + cell.key.len()).sum());
-        for cell in cells {
-            keys.extend_from_slice(&(cell.key.len() as u32).to_le_bytes());
-            keys.push(cell.family);
-            keys.extend_from_slice(&cell.key);
+    pub(crate) fn note(&mut self, space: &SpaceName, made: Head, run: RunId, cells: &[KeyedCell]) {
+        let mut keys = Vec::with_capacity(cells.iter().map(|(key, _)| 5 + key.parts().1.len()).sum());
+        for (cell, _) in cells {
+            let (family, key) = cell.parts();
+            keys.extend_from_slice(&(key.len() as u32).to_le_bytes());
+            keys.push(family);
+            keys.extend_from_slice(key);
         }
         let written = Written { version: made.version, run, batch: self.batch, keys: keys.into() };
         let ring = match self.spaces.get_mut(space) {
@@ -159,7 +162,10 @@ impl Shared {
                 return Ok(Some(format!("what was written since version {after} is not remembered any more")));
             }
             for (version, commit) in made {
-                let record = self.commit_record(commit)?;
+                let record = match self.commit_record(commit) {
+                    Err(ReadError::Pruned { .. }) => None,
+                    found => found?,
+                };
                 let change = record.as_ref().and_then(|record| {
                     record.spaces.iter().find(|change| change.space == *space && change.segment == segment)
                 });
@@ -189,8 +195,26 @@ impl Shared {
             made.extend(range.map(|((_, version), origin)| (*version, origin.commit)));
         }
         if made.len() as u64 <= through.0 - from.0 {
-            made.extend(state::read(&self.state, |snapshot| snapshot.made(space, from, through))?);
+            made.extend(state::read(&self.state, |snapshot| snapshot.made(space, (from, through)))?);
         }
         Ok(made.into_iter().collect())
+    }
+}
+
+impl Snapshot<'_> {
+    /// The commits that made the versions `[from, through]` of a space.
+    fn made(
+        &self,
+        space: &SpaceName,
+        (from, through): (Version, Version),
+    ) -> Result<Vec<(Version, CommitNo)>, Trouble> {
+        let Some(versions) = table(self.0, VERSIONS)? else { return Ok(Vec::new()) };
+        let range = versions.range((space.as_str(), from.0)..=(space.as_str(), through.0))?;
+        ascending(range)
+            .map(|entry| {
+                let (key, value) = entry?;
+                Ok((Version(key.value().1), CommitNo(value.value().0)))
+            })
+            .collect()
     }
 }

@@ -16,13 +16,21 @@ use redb::{
 
 use crate::dir;
 use crate::error::{Fault, Trouble};
+use crate::tables::{CELLS, CellKey};
+
+/// The table of cells in one snapshot.
+pub(crate) type CellTable = ReadOnlyTable<CellKey, &'static [u8]>;
+
+/// `None` if there is no such table yet.
+type Cells = Option<CellTable>;
 
 /// A redb file.
-#[derive(Debug)]
 pub(crate) struct RedbFile {
     path: PathBuf,
     cache_bytes: usize,
     slot: RwLock<Slot>,
+    /// The table of cells as it was after the last write, kept open for many reads.
+    cells: RwLock<Option<Cells>>,
     /// Damage was found. redb's own bookkeeping may be damaged too, and writing by it may end the process: a panic while it
     /// cleans up after a panic cannot be caught. So it is neither written nor closed with a last commit.
     damaged: AtomicBool,
@@ -53,6 +61,12 @@ impl std::fmt::Debug for Slot {
     }
 }
 
+impl std::fmt::Debug for RedbFile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RedbFile").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
 impl RedbFile {
     /// A file at `path`, not touched yet.
     pub(crate) fn new(path: PathBuf, cache_bytes: usize) -> Self {
@@ -60,6 +74,7 @@ impl RedbFile {
             path,
             cache_bytes,
             slot: RwLock::new(Slot::Closed),
+            cells: RwLock::new(None),
             damaged: AtomicBool::new(false),
             #[cfg(test)]
             full: AtomicBool::new(false),
@@ -107,8 +122,35 @@ impl RedbFile {
                 return Err(Trouble::Io(std::io::Error::other("disk full")));
             }
             txn.commit()?;
+            // An older snapshot would show too little, and keep pages from being used again.
+            self.let_go();
             Ok(value)
         })
+    }
+
+    /// Reads cells as they were after the last write, or one before it that is just ending; `None` if there are none. The
+    /// snapshot is shared and kept: a read of a key costs no transaction and opens no table.
+    pub(crate) fn read_cells<T>(&self, f: impl Fn(&CellTable) -> Result<T, Trouble>) -> Result<Option<T>, Fault> {
+        loop {
+            let cells = self.cells.read().unwrap_or_else(PoisonError::into_inner);
+            if let Some(cells) = &*cells {
+                return self.guarded(|| cells.as_ref().map(&f).transpose());
+            }
+            drop(cells);
+            let opened = self.open_for_reading()?;
+            let mut cells = self.cells.write().unwrap_or_else(PoisonError::into_inner);
+            let open = || match &*opened {
+                Slot::Reading(db) => table(&db.begin_read()?, CELLS),
+                Slot::Writing(db) => table(&db.begin_read()?, CELLS),
+                Slot::Absent | Slot::Closed => Ok(None),
+            };
+            *cells = Some(self.guarded(open)?);
+        }
+    }
+
+    /// Ends the snapshot that is kept for reads of cells.
+    fn let_go(&self) {
+        *self.cells.write().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// A snapshot to be kept for long; `None` if the file does not exist. Uses of it belong into [`RedbFile::guarded`]. It
@@ -143,6 +185,7 @@ impl RedbFile {
     /// Closes the file; the next access opens it again.
     pub(crate) fn close(&self) -> Result<(), Fault> {
         let mut slot = self.exclusive();
+        self.let_go();
         match std::mem::replace(&mut *slot, Slot::Closed) {
             Slot::Writing(db) if self.damaged.load(Ordering::Relaxed) => {
                 abandon(db);
@@ -177,6 +220,7 @@ impl RedbFile {
             drop(slot);
             let mut slot = self.exclusive();
             if !matches!(*slot, Slot::Writing(_)) {
+                self.let_go();
                 if let Slot::Reading(db) = std::mem::replace(&mut *slot, Slot::Closed) {
                     self.guarded(|| Ok(db.close()?))?;
                 }

@@ -16,7 +16,6 @@ use crate::chain::Segment;
 use crate::cuts::{self, ALL, Keeper};
 use crate::error::{AppendError, Fault, ReadError, Trouble};
 use crate::prune;
-
 use crate::redb_file::{ascending, table};
 use crate::row;
 use crate::state::Snapshot;

@@ -38,7 +38,6 @@ pub(crate) struct ItemPlace {
 pub(crate) struct RowBuilder {
     position: Position,
     writer: Writer,
-    items: Vec<(u32, LogItem)>,
 }
 
 /// A finished row.
@@ -46,7 +45,6 @@ pub(crate) struct RowBuilder {
 pub(crate) struct Row {
     pub(crate) end: RowEnd,
     pub(crate) bytes: Vec<u8>,
-    pub(crate) items: Vec<(u32, LogItem)>,
 }
 
 impl RowBuilder {
@@ -54,19 +52,17 @@ impl RowBuilder {
     pub(crate) fn new(position: Position) -> Self {
         let mut writer = Writer::new();
         writer.raw(&[0; LINK_BYTES]);
-        Self { position, writer, items: Vec::new() }
+        Self { position, writer }
     }
 
-    /// Appends an item.
-    pub(crate) fn push(&mut self, item: LogItem) {
-        let offset = self.writer.len() as u32;
-        item.put(&mut self.writer);
-        self.items.push((offset, item));
+    /// Where the next item will stand.
+    pub(crate) fn place(&self) -> ItemPlace {
+        ItemPlace { row: self.position, offset: self.writer.len() as u32 }
     }
 
-    /// Its items and their offsets.
-    pub(crate) fn items(&self) -> &[(u32, LogItem)] {
-        &self.items
+    /// To append an item.
+    pub(crate) fn writer(&mut self) -> &mut Writer {
+        &mut self.writer
     }
 
     /// How many bytes it has.
@@ -76,7 +72,7 @@ impl RowBuilder {
 
     /// Whether it has no items.
     pub(crate) fn is_empty(&self) -> bool {
-        self.items.is_empty()
+        self.writer.len() == LINK_BYTES
     }
 
     /// Sets the link.
@@ -84,7 +80,7 @@ impl RowBuilder {
         let mut bytes = self.writer.into_bytes();
         let link = link(before, &bytes[LINK_BYTES..]);
         bytes[..LINK_BYTES].copy_from_slice(&link.0);
-        Row { end: RowEnd { position: self.position, link }, bytes, items: self.items }
+        Row { end: RowEnd { position: self.position, link }, bytes }
     }
 }
 

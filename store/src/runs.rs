@@ -3,6 +3,7 @@
 use reel_abi::id::{CommitNo, Position, RunId, Seq};
 use reel_abi::outcome::{RunBegin, RunEnd};
 use reel_abi::record::{CommitRecord, Frame, LogItem, OutboxEntry};
+use reel_abi::wire::{CodecError, Wire};
 
 use crate::error::{ReadError, Trouble};
 use crate::live::Live;
@@ -59,6 +60,9 @@ impl Shared {
         let begin = live.slices().find_map(|slice| slice.begins.get(&run).cloned());
         let end = live.slices().find_map(|slice| slice.ends.get(&run).cloned());
         drop(live);
+        let unreadable = |e: CodecError| Trouble::from(e).in_file(self.state.path());
+        let begin = begin.map(|bytes| RunBegin::from_bytes(&bytes)).transpose().map_err(unreadable)?;
+        let end = end.map(|bytes| RunEnd::from_bytes(&bytes)).transpose().map_err(unreadable)?;
         let (begin, end) = match (begin, end) {
             (Some(begin), Some(end)) => (Some(begin), Some(end)),
             // An end is never older than its begin, so it is not in the file if the begin is not.

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use reel_abi::id::{CommitNo, Digest, RunId, SegmentId, Seq, SpaceName, TagName, Version, WallTime};
-use reel_abi::outcome::{RunBegin, RunEnd};
-use reel_abi::record::{CellValue, LogItem, OutboxEntry, Retention, SpaceChange};
+use reel_abi::record::{CellValue, LogItem, OutboxEntry, Retention};
+use reel_abi::wire::Wire;
 
 use crate::chain::{Head, Segment};
 use crate::row::{ItemPlace, RowEnd};
@@ -46,8 +46,9 @@ pub(crate) struct Slice {
     pub(crate) tags: BTreeMap<TagName, Option<Tag>>,
     pub(crate) openings: BTreeMap<(SpaceName, Version), SegmentId>,
     pub(crate) versions: BTreeMap<(SpaceName, Version), Origin>,
-    pub(crate) begins: BTreeMap<RunId, RunBegin>,
-    pub(crate) ends: BTreeMap<RunId, RunEnd>,
+    /// Encoded, as they go to the state: few are ever asked for here.
+    pub(crate) begins: BTreeMap<RunId, Box<[u8]>>,
+    pub(crate) ends: BTreeMap<RunId, Box<[u8]>>,
     pub(crate) frames: BTreeMap<(RunId, Seq), FramePlace>,
     pub(crate) commits: BTreeMap<CommitNo, ItemPlace>,
     /// `None` once delivered.
@@ -66,55 +67,61 @@ pub(crate) struct Slice {
     pub(crate) branches: usize,
     /// About how much memory it takes.
     pub(crate) bytes: usize,
+    /// What the item before opened, in the same row.
+    opened: Option<Head>,
 }
 
 impl Slice {
     /// Takes in a row: its items and their offsets, and how many bytes it has.
     pub(crate) fn absorb_row(&mut self, end: RowEnd, items: Vec<(u32, LogItem)>, log_bytes: usize) {
-        let mut opened = None;
         for (offset, item) in items {
-            opened = self.absorb(ItemPlace { row: end.position, offset }, item, opened);
+            self.absorb(ItemPlace { row: end.position, offset }, item);
         }
+        self.end_row(end, log_bytes);
+    }
+
+    /// The items so far were a row.
+    pub(crate) fn end_row(&mut self, end: RowEnd, log_bytes: usize) {
+        self.opened = None;
         self.end = end;
         self.rows += 1;
         self.log_bytes += log_bytes;
     }
 
-    /// `opened` is the head of a space that the item before opened; returned is what the item opens.
-    fn absorb(&mut self, place: ItemPlace, item: LogItem, opened: Option<Head>) -> Option<Head> {
-        self.bytes += ENTRY_BYTES;
+    /// Takes in an item.
+    pub(crate) fn absorb(&mut self, place: ItemPlace, item: LogItem) {
         match item {
             LogItem::Begun { run, begin } => {
-                // A space's first run is behind its opening in the same row, and says when that was.
-                if opened == Some(Head { segment: begin.segment, version: begin.version }) {
-                    let origin = Origin { commit: CommitNo(0), run, at: begin.at };
-                    self.versions.insert((begin.space.clone(), begin.version), origin);
-                }
-                self.bytes += begin_bytes(&begin);
-                self.begins.insert(run, begin);
+                let head = Head { segment: begin.segment, version: begin.version };
+                return self.absorb_begin(run, (&begin.space, head), begin.at, begin.to_bytes().into());
             }
-            LogItem::Frame { frame } => {
-                self.frames.insert((frame.run, frame.first), FramePlace { place, count: frame.count });
-            }
+            LogItem::Frame { frame } => return self.absorb_frame(place, (frame.run, frame.first), frame.count),
             LogItem::Commit { record } => {
-                self.commits.insert(record.number, place);
+                let origin = Origin { commit: record.number, run: record.run, at: record.at };
+                self.absorb_commit(place, record.number, record.outbox);
                 for change in record.spaces {
-                    self.absorb_change(change, Origin { commit: record.number, run: record.run, at: record.at });
+                    let (segment, version) = (change.segment, change.version);
+                    let cells = change.cells.into_iter().map(|cell| {
+                        let key = CellKey::new(segment, cell.family, &cell.key, version);
+                        (key, cell.value)
+                    });
+                    self.absorb_change(change.space, Head { segment, version }, cells, origin);
                 }
-                if !record.outbox.is_empty() {
-                    self.bytes += record.outbox.iter().map(|entry| 256 + entry.changes.len() * 256).sum::<usize>();
-                    self.outbox.insert(record.number, Some(record.outbox));
-                }
+                return;
             }
-            LogItem::Ended { run, end } => {
-                self.ends.insert(run, end);
-            }
+            LogItem::Ended { run, end } => return self.absorb_end(run, end.to_bytes().into()),
+            _ => {}
+        }
+        self.opened = None;
+        self.bytes += ENTRY_BYTES;
+        match item {
+            LogItem::Begun { .. } | LogItem::Frame { .. } | LogItem::Commit { .. } | LogItem::Ended { .. } => {}
             LogItem::Delivered { commit } => {
                 self.outbox.insert(commit, None);
             }
             LogItem::SpaceOpened { space, segment, version, parent } => {
                 self.absorb_opening(space, Head { segment, version }, parent);
-                return Some(Head { segment, version });
+                self.opened = Some(Head { segment, version });
             }
             LogItem::Branched { space, segment, version, parent, at, .. } => {
                 let origin = Origin { commit: CommitNo(0), run: RunId(0), at };
@@ -130,7 +137,48 @@ impl Slice {
             LogItem::TagRemoved { tag, .. } => drop(self.tags.insert(tag, None)),
             LogItem::Retained { retention } => self.retained = Some(Arc::new(retention)),
         }
-        None
+    }
+
+    /// Takes in how a run began, encoded.
+    pub(crate) fn absorb_begin(
+        &mut self,
+        run: RunId,
+        (space, head): (&SpaceName, Head),
+        at: WallTime,
+        encoded: Box<[u8]>,
+    ) {
+        // A space's first run is behind its opening in the same row, and says when that was.
+        if self.opened.take() == Some(head) {
+            let origin = Origin { commit: CommitNo(0), run, at };
+            self.versions.insert((space.clone(), head.version), origin);
+        }
+        self.bytes += ENTRY_BYTES + encoded.len();
+        self.begins.insert(run, encoded);
+    }
+
+    /// Takes in where events are.
+    pub(crate) fn absorb_frame(&mut self, place: ItemPlace, first: (RunId, Seq), count: u32) {
+        self.opened = None;
+        self.bytes += ENTRY_BYTES;
+        self.frames.insert(first, FramePlace { place, count });
+    }
+
+    /// Takes in a commit but for its changes of spaces.
+    pub(crate) fn absorb_commit(&mut self, place: ItemPlace, number: CommitNo, outbox: Vec<OutboxEntry>) {
+        self.opened = None;
+        self.bytes += ENTRY_BYTES;
+        self.commits.insert(number, place);
+        if !outbox.is_empty() {
+            self.bytes += outbox.iter().map(|entry| 256 + entry.changes.len() * 256).sum::<usize>();
+            self.outbox.insert(number, Some(outbox));
+        }
+    }
+
+    /// Takes in how a run ended, encoded.
+    pub(crate) fn absorb_end(&mut self, run: RunId, encoded: Box<[u8]>) {
+        self.opened = None;
+        self.bytes += ENTRY_BYTES + encoded.len();
+        self.ends.insert(run, encoded);
     }
 
     fn absorb_opening(&mut self, space: SpaceName, head: Head, parent: Option<(SegmentId, Version)>) {
@@ -141,20 +189,81 @@ impl Slice {
         self.segments.insert(segment, Segment { space, opened: version, parent });
     }
 
-    fn absorb_change(&mut self, change: SpaceChange, made: Origin) {
-        let SpaceChange { space, segment, version, cells } = change;
-        for cell in cells {
-            let key = CellKey::new(segment, cell.family, &cell.key, version);
-            let inline = if let CellValue::Inline { bytes } = &cell.value { bytes.len() } else { 0 };
+    /// Takes in a version of a space.
+    pub(crate) fn absorb_change(
+        &mut self,
+        space: SpaceName,
+        made: Head,
+        cells: impl Iterator<Item = (CellKey, CellValue)>,
+        origin: Origin,
+    ) {
+        for (key, value) in cells {
+            let inline = if let CellValue::Inline { bytes } = &value { bytes.len() } else { 0 };
             self.bytes += ENTRY_BYTES + key.bytes().len() + inline;
-            self.cells.insert(key, cell.value);
+            self.cells.insert(key, value);
         }
-        let head = Head { segment, version };
         match self.heads.get_mut(&space) {
-            Some(old) => *old = head,
-            None => drop(self.heads.insert(space.clone(), head)),
+            Some(old) => *old = made,
+            None => drop(self.heads.insert(space.clone(), made)),
         }
-        self.versions.insert((space, version), made);
+        self.bytes += ENTRY_BYTES;
+        self.versions.insert((space, made.version), origin);
+    }
+
+    /// Takes in a slice of the rows that follow.
+    pub(crate) fn merge(&mut self, newer: Slice) {
+        // Named one by one, lest one is forgotten.
+        let Slice {
+            cells,
+            segments,
+            heads,
+            removed,
+            tags,
+            openings,
+            versions,
+            begins,
+            ends,
+            frames,
+            commits,
+            outbox,
+            retained,
+            compiled,
+            end,
+            rows,
+            log_bytes,
+            branches,
+            bytes,
+            opened: _,
+        } = newer;
+        self.cells.extend(cells);
+        self.segments.extend(segments);
+        self.heads.extend(heads);
+        self.removed.extend(removed);
+        self.tags.extend(tags);
+        self.openings.extend(openings);
+        self.versions.extend(versions);
+        self.begins.extend(begins);
+        self.ends.extend(ends);
+        self.frames.extend(frames);
+        self.commits.extend(commits);
+        self.outbox.extend(outbox);
+        self.compiled.extend(compiled);
+        if rows > 0 {
+            self.end = end;
+        }
+        self.rows += rows;
+        self.log_bytes += log_bytes;
+        self.branches += branches;
+        self.bytes += bytes;
+        if retained.is_some() {
+            self.retained = retained;
+        }
+    }
+
+    /// The newest version of a cell up to that of the key.
+    pub(crate) fn newest(&self, key: &CellKey) -> Option<&CellValue> {
+        let (found, value) = self.cells.range(key..).next()?;
+        key.is_version_of(found.bytes()).then_some(value)
     }
 
     /// The newest version of a cell up to `version`.
@@ -163,10 +272,4 @@ impl Slice {
         let oldest = CellKey::new(segment, family, key, Version(0));
         self.cells.range(newest..=oldest).next().map(|(_, value)| value)
     }
-}
-
-fn begin_bytes(begin: &RunBegin) -> usize {
-    let args: usize = begin.args.iter().map(|arg| arg.len() + 24).sum();
-    let env: usize = begin.env.iter().map(|(name, value)| name.len() + value.len() + 48).sum();
-    512 + args + env + begin.dirs.len() * 128
 }

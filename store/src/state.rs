@@ -9,7 +9,7 @@ use redb::{ReadTransaction, ReadableTable, ReadableTableMetadata};
 use reel_abi::id::{CommitNo, Digest, Position, RunId, SegmentId, Seq, SpaceName, TagName, Version, WallTime};
 use reel_abi::outcome::{RunBegin, RunEnd};
 use reel_abi::record::{CellValue, OutboxEntry, Retention};
-use reel_abi::wire::Wire;
+use reel_abi::wire::{Wire, Writer};
 
 use crate::audit::Totals;
 use crate::chain::{Head, Segment};
@@ -89,19 +89,6 @@ impl Snapshot<'_> {
             return Err(Trouble::Corrupt("its newest numbers make no sense".to_owned()));
         }
         Ok(newest)
-    }
-
-    /// What the first of these segments that has a cell holds there, in its newest version up to the one seen.
-    pub(crate) fn cell(&self, seen: &[Head], family: u8, key: &[u8]) -> Result<Option<CellValue>, Trouble> {
-        let Some(cells) = table(self.0, CELLS)? else { return Ok(None) };
-        for at in seen {
-            let newest = CellKey::new(at.segment, family, key, at.version);
-            let oldest = CellKey::new(at.segment, family, key, Version(0));
-            if let Some(found) = cells.range(newest.bytes()..=oldest.bytes())?.next() {
-                return Ok(Some(CellValue::from_bytes(found?.1.value())?));
-            }
-        }
-        Ok(None)
     }
 
     /// The versions of a cell up to one, newest first, no more than `limit`.
@@ -237,22 +224,6 @@ impl Snapshot<'_> {
         for entry in ascending(versions.range((space.as_str(), 0)..=(space.as_str(), u64::MAX))?) {
             let (key, value) = entry?;
             found.push((Version(key.value().1), origin_from(value.value())));
-        }
-        Ok(found)
-    }
-
-    /// The commits that made the versions `[from, through]` of a space.
-    pub(crate) fn made(
-        &self,
-        space: &SpaceName,
-        from: Version,
-        through: Version,
-    ) -> Result<Vec<(Version, CommitNo)>, Trouble> {
-        let Some(versions) = table(self.0, VERSIONS)? else { return Ok(Vec::new()) };
-        let mut found = Vec::new();
-        for entry in ascending(versions.range((space.as_str(), from.0)..=(space.as_str(), through.0))?) {
-            let (key, value) = entry?;
-            found.push((Version(key.value().1), CommitNo(value.value().0)));
         }
         Ok(found)
     }
@@ -423,8 +394,11 @@ pub(crate) fn put_pruned(file: &RedbFile, retention: &Retention) -> Result<(), F
 pub(crate) fn apply(file: &RedbFile, slice: &Slice) -> Result<(), Fault> {
     file.write(true, |txn| {
         let mut cells = txn.open_table(CELLS)?;
+        let mut writer = Writer::new();
         for (key, value) in &slice.cells {
-            cells.insert(key.bytes(), value.to_bytes().as_slice())?;
+            writer.clear();
+            value.put(&mut writer);
+            cells.insert(key.bytes(), writer.bytes())?;
         }
         let mut segments = txn.open_table(SEGMENTS)?;
         for (id, segment) in &slice.segments {
@@ -458,11 +432,11 @@ pub(crate) fn apply(file: &RedbFile, slice: &Slice) -> Result<(), Fault> {
         }
         let mut begins = txn.open_table(BEGINS)?;
         for (run, begin) in &slice.begins {
-            begins.insert(run.0, begin.to_bytes().as_slice())?;
+            begins.insert(run.0, &**begin)?;
         }
         let mut ends = txn.open_table(ENDS)?;
         for (run, end) in &slice.ends {
-            ends.insert(run.0, end.to_bytes().as_slice())?;
+            ends.insert(run.0, &**end)?;
         }
         let mut frames = txn.open_table(FRAMES)?;
         for ((run, first), frame) in &slice.frames {

@@ -17,7 +17,9 @@ use crate::dir::Dir;
 use crate::error::{AppendError, OpenError, ReadError};
 use crate::live::LiveLock;
 use crate::log::{LOG_FILE_BYTES, Log};
+use crate::merger::Merging;
 use crate::opening::{self, Opened};
+use crate::prepared::Prepared;
 use crate::queue::{Entry, Queue, Work};
 use crate::redb_file::RedbFile;
 use crate::row::RowEnd;
@@ -51,6 +53,7 @@ pub(crate) struct Shared {
     pub(crate) live: LiveLock,
     pub(crate) queue: Queue,
     pub(crate) applying: Applying,
+    pub(crate) merging: Merging,
     pub(crate) upkeep: Upkeep,
     next_run: AtomicU64,
     /// The first number for a run that this process can have handed out.
@@ -88,6 +91,7 @@ impl Store {
             live: LiveLock::new(live),
             queue: Queue::default(),
             applying: Applying::default(),
+            merging: Merging::default(),
             upkeep: Upkeep::default(),
             refused: OnceLock::new(),
             dir,
@@ -134,7 +138,7 @@ impl Store {
 
     /// Appends a piece of a run's record and waits until it is durable, with all blobs put before.
     pub fn append(&self, submission: Submission) -> Result<Receipt, AppendError> {
-        let submission = submission.prepared()?;
+        let submission = Prepared::new(submission)?;
         let bytes = submission.bytes();
         self.ask(Work::Submit(Box::new(submission)), bytes)?.receipt()
     }
@@ -146,7 +150,7 @@ impl Store {
         submission: Submission,
         then: impl FnOnce(Result<Receipt, AppendError>) + Send + 'static,
     ) -> Result<(), AppendError> {
-        let submission = submission.prepared()?;
+        let submission = Prepared::new(submission)?;
         let bytes = submission.bytes();
         let reply = Reply::call(|answer| then(answer.and_then(Answer::receipt)));
         self.enqueue(Entry { work: Work::Submit(Box::new(submission)), bytes, ticket: 0, answer: Some(reply) })
@@ -155,10 +159,10 @@ impl Store {
     /// Appends a run's begin or frames without waiting: durable with the next batch, within about 100 ms. The order of one
     /// caller's submissions is kept.
     pub fn append_soon(&self, submission: Submission) -> Result<(), AppendError> {
-        let submission = submission.prepared()?;
         if submission.decides() {
             return Err(AppendError::Invalid("a commit and an ending have to be waited for"));
         }
+        let submission = Prepared::new(submission)?;
         let bytes = submission.bytes();
         self.enqueue(Entry { work: Work::Submit(Box::new(submission)), bytes, ticket: 0, answer: None })
     }
@@ -284,6 +288,7 @@ impl Drop for Handle {
             if let Some(committer) = committer {
                 let _ = committer.join();
             }
+            shared.merging.finish();
             shared.applying.finish(&shared);
             for closed in [shared.log.close(), shared.state.close()] {
                 if let Err(fault) = closed {

@@ -2,7 +2,7 @@
 
 use reel_abi::id::{CommitNo, RunId, SpaceName, Version, WallTime};
 use reel_abi::outcome::{Disposition, Outcome, RunBegin};
-use reel_abi::record::{Cell, CellValue, Frame, OutboxEntry};
+use reel_abi::record::{Cell, Frame, OutboxEntry};
 
 use crate::chain::Head;
 use crate::error::AppendError;
@@ -81,8 +81,8 @@ pub struct Receipt {
 }
 
 impl Submission {
-    /// Refuses what would break a rule of the log, and brings the rest into the form that the committer wants.
-    pub(crate) fn prepared(mut self) -> Result<Self, AppendError> {
+    /// Refuses what would break a rule of the log.
+    pub(crate) fn check(&self) -> Result<(), AppendError> {
         let mut next = None;
         for frame in &self.frames {
             if frame.run != self.run {
@@ -99,57 +99,22 @@ impl Submission {
         if self.ending.as_ref().is_some_and(|ending| matches!(ending.otherwise, Disposition::Committed { .. })) {
             return Err(AppendError::Invalid("an ending says itself that it is committed"));
         }
-        if let Some(proposal) = &mut self.commit {
-            proposal.prepare()?;
+        let Some(Proposal { cells, counters, .. }) = &self.commit else { return Ok(()) };
+        if !cells.is_sorted_by(|a, b| (a.family, &a.key) < (b.family, &b.key)) {
+            return Err(AppendError::Invalid("cells are not sorted and unique"));
         }
-        Ok(self)
+        let both = |counter: &Counter| {
+            let key = (counter.family, counter.key.as_slice());
+            cells.binary_search_by(|cell| (cell.family, &*cell.key).cmp(&key)).is_ok()
+        };
+        if counters.iter().any(both) {
+            return Err(AppendError::Invalid("a key is both written and counted"));
+        }
+        Ok(())
     }
 
     /// Whether somebody has to wait for the answer.
     pub(crate) fn decides(&self) -> bool {
         self.commit.is_some() || self.ending.is_some()
     }
-
-    /// About how many bytes it has.
-    pub(crate) fn bytes(&self) -> usize {
-        let frames: usize = self.frames.iter().map(|frame| 64 + frame.packed.len()).sum();
-        256 + frames + self.commit.as_ref().map_or(0, |proposal| proposal.cells.iter().map(cell_bytes).sum())
-    }
-}
-
-impl Proposal {
-    fn prepare(&mut self) -> Result<(), AppendError> {
-        if !self.cells.is_sorted_by(|a, b| (a.family, &a.key) < (b.family, &b.key)) {
-            return Err(AppendError::Invalid("cells are not sorted and unique"));
-        }
-        self.counters.sort_by(|a, b| (a.family, &a.key).cmp(&(b.family, &b.key)));
-        self.counters.dedup_by(|next, kept| {
-            let same = (next.family, &next.key) == (kept.family, &kept.key);
-            if same {
-                kept.add = kept.add.saturating_add(next.add);
-            }
-            same
-        });
-        let both = |counter: &Counter| place(&self.cells, counter.family, &counter.key).is_ok();
-        if self.counters.iter().any(both) {
-            return Err(AppendError::Invalid("a key is both written and counted"));
-        }
-        self.reads.settle();
-        Ok(())
-    }
-
-    /// Whether there is nothing that others could see.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.cells.is_empty() && self.counters.is_empty() && self.outbox.is_empty()
-    }
-}
-
-/// Where a key stands in sorted cells, or would.
-pub(crate) fn place(cells: &[Cell], family: u8, key: &[u8]) -> Result<usize, usize> {
-    cells.binary_search_by(|cell| (cell.family, &*cell.key).cmp(&(family, key)))
-}
-
-fn cell_bytes(cell: &Cell) -> usize {
-    let value = if let CellValue::Inline { bytes } = &cell.value { bytes.len() } else { 40 };
-    16 + cell.key.len() + value
 }

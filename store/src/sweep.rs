@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use redb::ReadTransaction;
 use reel_abi::content::Content;
 use reel_abi::id::{Digest, RunId, Seq};
+use reel_abi::outcome::RunBegin;
 use reel_abi::record::{CellValue, Chunk, HostChange, OutboxEntry, Retention};
 use reel_abi::wire::Wire;
 
@@ -143,7 +144,10 @@ impl Shared {
         for slice in self.live.read().slices() {
             slice.cells.values().for_each(|value| marks.value(value));
             slice.outbox.values().flatten().for_each(|entries| marks.outbox(entries));
-            marks.lists.extend(slice.begins.values().map(|begin| begin.content));
+            for begin in slice.begins.values() {
+                let begin = RunBegin::from_bytes(begin).map_err(|e| Trouble::from(e).in_file(self.state.path()))?;
+                marks.lists.insert(begin.content);
+            }
         }
         let Marks { mut named, lists } = marks;
         for list in lists {

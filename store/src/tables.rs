@@ -78,7 +78,7 @@ const PREFIX_BYTES: usize = 9;
 
 /// Key of a cell: `segment:8 BE | family:1 | key | ~version:8 BE`, compared first without, then by the last eight bytes.
 /// So keys keep their order whatever bytes they hold, and of one key the newest version comes first.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct CellKey(Vec<u8>);
 
 impl CellKey {
@@ -90,6 +90,30 @@ impl CellKey {
         bytes.extend_from_slice(key);
         bytes.extend_from_slice(&(!version.0).to_be_bytes());
         Self(bytes)
+    }
+
+    /// Makes it the key of another version of the cell.
+    pub(crate) fn set_version(&mut self, version: Version) {
+        let at = self.0.len() - VERSION_BYTES;
+        self.0[at..].copy_from_slice(&(!version.0).to_be_bytes());
+    }
+
+    /// Makes it the key of the same family and key in a version of a segment.
+    pub(crate) fn set(&mut self, segment: SegmentId, version: Version) {
+        if let Some(start) = self.0.first_chunk_mut::<8>() {
+            *start = segment.0.to_be_bytes();
+            self.set_version(version);
+        }
+    }
+
+    /// Whether the bytes are a key of the same cell, in whatever version.
+    pub(crate) fn is_version_of(&self, other: &[u8]) -> bool {
+        split(&self.0).0 == split(other).0 && other.len() >= VERSION_BYTES
+    }
+
+    /// The family, and the key in it.
+    pub(crate) fn parts(&self) -> (u8, &[u8]) {
+        (self.0[PREFIX_BYTES - 1], &self.0[PREFIX_BYTES..self.0.len() - VERSION_BYTES])
     }
 
     /// The stored form.

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use reel_abi::record::{CellValue, Retention};
+use reel_abi::wire::Wire;
 
 use crate::chain::Head;
 use crate::error::ReadError;
 use crate::scan::{self, Wanted};
 use crate::store::{Shared, Store};
+use crate::tables::CellKey;
 
 /// A space at a version.
 #[derive(Debug, Clone)]
@@ -27,9 +29,8 @@ impl View {
     /// Refuses what was just read if a retention removed the version meanwhile.
     fn check(&self) -> Result<(), ReadError> {
         let shared = self.store.shared();
-        let newest = shared.live.read().retention.clone();
         let same = |newest: &Arc<Retention>| self.retention.as_ref().is_some_and(|known| Arc::ptr_eq(known, newest));
-        if newest.as_ref().is_none_or(same) {
+        if shared.live.read().retention.as_ref().is_none_or(same) {
             return Ok(());
         }
         let space = shared.segment(self.head().segment)?.map(|segment| segment.space);
@@ -87,17 +88,35 @@ impl View {
 
 /// The newest value of a key in a chain, a tombstone too.
 pub(crate) fn value(shared: &Shared, chain: &[Head], family: u8, key: &[u8]) -> Result<Option<CellValue>, ReadError> {
+    let keys = |at: &Head| CellKey::new(at.segment, family, key, at.version);
+    let mut newest = chain.first().map(keys).unwrap_or_default();
     // Memory first: what is not there any more is in the file when that is looked at.
     let live = shared.live.read();
-    let in_memory = chain.iter().enumerate().find_map(|(level, at)| {
-        let newest = |slice: &crate::slice::Slice| slice.cell(at.segment, family, key, at.version).cloned();
-        live.slices().find_map(newest).map(|value| (level, value))
-    });
+    let mut in_memory = None;
+    for (level, at) in chain.iter().enumerate() {
+        newest.set(at.segment, at.version);
+        if let Some(value) = live.slices().find_map(|slice| slice.newest(&newest)) {
+            in_memory = Some((level, value.clone()));
+            break;
+        }
+    }
     drop(live);
     let nearer = &chain[..in_memory.as_ref().map_or(chain.len(), |(level, _)| *level)];
     let mut found = None;
     if !nearer.is_empty() {
-        found = crate::state::read(&shared.state, |snapshot| snapshot.cell(nearer, family, key))?;
+        found = shared.state.read_cells(|cells| {
+            let mut newest = newest.clone();
+            for at in nearer {
+                newest.set(at.segment, at.version);
+                if let Some(entry) = cells.range(newest.bytes()..)?.next() {
+                    let (cell, value) = entry?;
+                    if newest.is_version_of(cell.value()) {
+                        return Ok(Some(CellValue::from_bytes(value.value())?));
+                    }
+                }
+            }
+            Ok(None)
+        })?;
     }
-    Ok(found.or(in_memory.map(|(_, value)| value)))
+    Ok(found.flatten().or(in_memory.map(|(_, value)| value)))
 }

@@ -1,5 +1,6 @@
 //! Commits against bare redb: the same bytes, in batches as large as there are transactions at once.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
@@ -160,19 +161,49 @@ pub fn bare(dir: &Path, batch: u64, bytes: usize, packed: bool, time: Duration) 
     done as f64 / begin.elapsed().as_secs_f64()
 }
 
+/// Nanoseconds on a CPU by threads of the same name, where the system tells.
+fn cpu_times() -> BTreeMap<String, f64> {
+    let mut times = BTreeMap::new();
+    for task in std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten() {
+        let read = |name: &str| std::fs::read_to_string(task.path().join(name)).unwrap_or_default();
+        let spent = read("schedstat").split(' ').next().and_then(|text| text.parse().ok()).unwrap_or(0.0);
+        *times.entry(read("comm").trim().to_owned()).or_default() += spent;
+    }
+    times
+}
+
+/// Calls `f`, which says how many transactions it made a second, and prints what each thread needed for one.
+fn with_cpu(at_once: u64, time: Duration, f: impl FnOnce() -> f64) -> f64 {
+    let before = cpu_times();
+    let figure = f();
+    let made = figure * time.as_secs_f64();
+    let mut text = format!("      {at_once} at once, callbacks, CPU a transaction:");
+    for (name, spent) in cpu_times() {
+        let spent = spent - before.get(&name).copied().unwrap_or(0.0);
+        text += &format!(" {name} {:.1} us,", spent / made / 1e3);
+    }
+    println!("{text}");
+    figure
+}
+
 pub fn commits(dir: &Path, rounds: usize) {
     let store = million(dir);
     let bytes = Maker::new(&store, 1).bytes();
     println!("{bytes} bytes a transaction, {KEYS} keys, {rounds} rounds, medians");
     let time = Duration::from_millis(std::env::var("MILLIS").map_or(1500, |text| text.parse().unwrap()));
+    let modes = std::env::var("MODES").ok();
     let only: Option<u64> = std::env::var("ONLY").ok().and_then(|text| text.parse().ok());
     for at_once in [1, 8, 64].into_iter().filter(|at_once| only.is_none_or(|only| only == *at_once)) {
         let mut figures = [const { Vec::new() }; 4];
         for _ in 0..rounds {
-            figures[0].push(bare(dir, at_once, bytes, true, time));
-            figures[1].push(bare(dir, at_once, bytes, false, time));
-            figures[2].push(blocked(&store, at_once, time));
-            figures[3].push(outstanding(&store, at_once, time));
+            let wanted = |mode: &str| modes.as_ref().is_none_or(|modes| modes.contains(mode));
+            let mut figure = |at: usize, mode, measured: &dyn Fn() -> f64| {
+                figures[at].push(if wanted(mode) { measured() } else { f64::NAN });
+            };
+            figure(0, "packed", &|| bare(dir, at_once, bytes, true, time));
+            figure(1, "rows", &|| bare(dir, at_once, bytes, false, time));
+            figure(2, "threads", &|| blocked(&store, at_once, time));
+            figure(3, "callbacks", &|| with_cpu(at_once, time, || outstanding(&store, at_once, time)));
         }
         let [packed, rows, blocked, outstanding] = figures.map(|mut all| {
             all.sort_by(f64::total_cmp);

@@ -1,7 +1,8 @@
-//! Measures the store on the disk at hand: `measure commits|short|appends|bare|blobs|shapes|fill|open|forks DIR [NUMBER]`.
+//! Measures the store on the disk at hand: `measure commits|reads|short|appends|bare|blobs|shapes|fill|open|forks DIR [NUMBER]`.
 #![allow(clippy::print_stdout, clippy::disallowed_macros, clippy::disallowed_methods, clippy::unwrap_used)]
 
 mod commits;
+mod point_reads;
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -22,13 +23,14 @@ fn main() {
         "short" => short(&dir, number.unwrap_or(200)),
         "appends" => appends(&dir, number.unwrap_or(64)),
         "commits" => commits::commits(&dir, number.unwrap_or(3)),
+        "reads" => point_reads::reads(&dir, number.unwrap_or(3)),
         "bare" => bare(&dir, number.unwrap_or(64)),
         "blobs" => blobs(&dir, number.unwrap_or(512)),
         "shapes" => shapes(&dir, number.unwrap_or(512)),
         "fill" => fill(&dir, number.unwrap_or(1024)),
         "open" => open(&dir),
         "forks" => forks(&dir, number.unwrap_or(1_000_000)),
-        _ => println!("what? commits, short, appends, bare, blobs, shapes, fill, open or forks"),
+        _ => println!("what? commits, reads, short, appends, bare, blobs, shapes, fill, open or forks"),
     }
 }
 

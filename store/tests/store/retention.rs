@@ -26,6 +26,7 @@ fn put_at(store: &Store, space: &str, at: u64, cells: Vec<Cell>) -> Head {
     let head = store.head_or_new(&space).unwrap();
     let mut submission = whole(store, &space, head, cells, vec![]);
     submission.begun.as_mut().unwrap().at = WallTime(at);
+    submission.commit.as_mut().unwrap().at = WallTime(at);
     submission.ending.as_mut().unwrap().at = WallTime(at);
     submission.commit.as_mut().unwrap().at = WallTime(at);
     store.append(submission).unwrap();
