@@ -8,6 +8,7 @@ mod admin;
 mod app;
 mod cargo;
 mod completions;
+mod copies;
 mod database;
 mod dates;
 mod describe;

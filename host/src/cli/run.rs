@@ -6,6 +6,7 @@ use std::sync::Arc;
 use reel_abi::id::{RunId, SpaceName};
 
 use super::admin;
+use super::copies::Copies;
 use super::database::{DatabaseArgs, Running};
 use super::exit::Exit;
 use super::failure::Failure;
@@ -43,6 +44,10 @@ pub struct Args {
     /// Show what the program says only once it has ended; then it can be executed again when another transaction overtakes it
     #[arg(long)]
     hold_output: bool,
+    /// Execute the program so many times at once, each time as a transaction of its own, with held output and no input. `{}` in its arguments
+    /// stands for the number of the copy, from 1
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    copies: u32,
     /// Which program of a Cargo package with several
     #[arg(long, value_name = "NAME")]
     bin: Option<String>,
@@ -80,18 +85,21 @@ pub fn execute(args: &Args, database: &DatabaseArgs, io: &mut Io<'_>) -> Result<
         limits,
         space: args.space.clone(),
         commit_on_failure: args.commit_on_failure,
-        hold_output: args.hold_output,
+        hold_output: args.hold_output || args.copies > 1,
     };
+    if args.copies > 1 {
+        let copies = Copies { store: &store, engines: &engines, request, count: args.copies, quiet: args.quiet };
+        let exit = copies.run(io, &program.path)?;
+        drop(server);
+        return Ok(exit);
+    }
     let progress = Arc::new(Progress::new(io.look.err_terminal && !args.quiet));
     let world = live::surroundings(grants::open(&request.dirs)?, &progress);
     let on_compile = || progress.begin(&format!("compiling {}", program.path.display()));
     let stop = live::interrupt(Arc::clone(&progress));
     let report = live::block_on(run(&store, &engines, request.clone(), world, stop, &on_compile))?;
     progress.finish();
-    let report = report.map_err(|error| match error {
-        RunError::Prepare(error) => Failure::from(error).at(request.name.clone()),
-        error => error.into(),
-    })?;
+    let report = report.map_err(|error| failed(error, &request.name))?;
     if let Some(what) = &report.conflict {
         return Err(overtaken(report.run, &request.space, what));
     }
@@ -105,6 +113,14 @@ pub fn execute(args: &Args, database: &DatabaseArgs, io: &mut Io<'_>) -> Result<
     };
     drop(server);
     Ok(exit)
+}
+
+/// The page for a run that there is not.
+pub fn failed(error: RunError, name: &str) -> Failure {
+    match error {
+        RunError::Prepare(error) => Failure::from(error).at(name.to_owned()),
+        error => error.into(),
+    }
 }
 
 /// The page for a run that other transactions have overtaken, and that could not be executed again by itself.

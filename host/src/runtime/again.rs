@@ -73,7 +73,15 @@ impl Streams {
     /// Shows what was held back.
     pub(super) fn show(&self) {
         let mut said = lock(&self.output);
+        let mut pieces: Vec<(usize, Vec<u8>)> = Vec::new();
         for (which, bytes) in std::mem::take(&mut said.held) {
+            match pieces.last_mut() {
+                // In one piece, so that runs that end at the same time do not cut up each other's words.
+                Some((last, piece)) if *last == which => piece.extend_from_slice(&bytes),
+                _ => pieces.push((which, bytes)),
+            }
+        }
+        for (which, bytes) in pieces {
             if let Some(to) = &mut said.to[which]
                 && let Err(error) = to.show(&bytes, &mut || true)
             {

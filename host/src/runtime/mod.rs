@@ -29,4 +29,4 @@ pub mod turns;
 
 pub use engines::Engines;
 pub use replay::{ReplayReport, ReplayRequest, Verdict, replay};
-pub use run::{RunError, RunReport, RunRequest, Surroundings, run};
+pub use run::{RunError, RunReport, RunRequest, Surroundings, run, run_prepared};

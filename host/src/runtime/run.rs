@@ -112,7 +112,20 @@ pub async fn run(
     interrupt: impl Future<Output = ()>,
     on_compile: &dyn Fn(),
 ) -> Result<RunReport, RunError> {
-    let Prepared { digest, content, component } = prepare(store, engines, &request.bytes, on_compile)?;
+    let prepared = prepare(store, engines, &request.bytes, on_compile)?;
+    run_prepared(store, engines, &prepared, request, surroundings, interrupt).await
+}
+
+/// Runs a command that is ready, whatever bytes the request has: for many runs of one program.
+pub async fn run_prepared(
+    store: &Store,
+    engines: &Engines,
+    prepared: &Prepared,
+    request: RunRequest,
+    surroundings: Surroundings,
+    interrupt: impl Future<Output = ()>,
+) -> Result<RunReport, RunError> {
+    let Prepared { digest, content, component } = prepared;
     let Surroundings { clock, mut entropy, console, mut dirs } = surroundings;
     let (streams, mut console) = Streams::new(console, request.hold_output);
     let turn = engines.turns().of(&request.space);
@@ -122,8 +135,8 @@ pub async fn run(
         let base = store.head_or_new(&request.space)?;
         let begin = RunBegin {
             at: WallTime(clock.wall()),
-            component: digest,
-            content,
+            component: *digest,
+            content: *content,
             name: request.name.clone(),
             args: request.args.clone(),
             env: request.env.clone(),
@@ -149,7 +162,7 @@ pub async fn run(
             turn: turn.clone(),
             last: LastCommit::default(),
         };
-        let lost = match execute(store, engines, &component, live, again, interrupt.as_mut()).await? {
+        let lost = match execute(store, engines, component, live, again, interrupt.as_mut()).await? {
             Concluded::Over(report) => {
                 streams.show();
                 return Ok(RunReport { attempts: attempt, ..*report });
