@@ -159,9 +159,16 @@ impl Lab {
     pub fn run(&self, bytes: &[u8], trial: &Trial) -> (RunReport, String) {
         let output = KeptOutput::default();
         let surroundings = self.surroundings(trial, &output);
+        let request = self.request(bytes, trial);
+        let report = run(&self.store, &self.engines, request, surroundings, std::future::pending(), &|| ());
+        (self.runtime.block_on(report).expect("run"), output.text())
+    }
+
+    /// What a trial asks for.
+    pub fn request(&self, bytes: &[u8], trial: &Trial) -> RunRequest {
         let mut args = vec!["guest.wasm".to_owned()];
         args.extend(trial.args.iter().cloned());
-        let request = RunRequest {
+        RunRequest {
             bytes: bytes.to_vec(),
             name: "guest.wasm".into(),
             args,
@@ -171,9 +178,7 @@ impl Lab {
             space: "main".parse().expect("name"),
             commit_on_failure: false,
             hold_output: trial.hold_output,
-        };
-        let report = run(&self.store, &self.engines, request, surroundings, std::future::pending(), &|| ());
-        (self.runtime.block_on(report).expect("run"), output.text())
+        }
     }
 
     /// The world of a trial.

@@ -4,6 +4,7 @@
 pub mod chaos;
 pub mod guests;
 pub mod lab;
+pub mod puppet;
 pub mod reel;
 pub mod script;
 
