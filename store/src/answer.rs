@@ -17,6 +17,8 @@ pub(crate) enum Answer {
     /// Where a space stands now.
     Head(Head),
     Done,
+    /// It was decided on what is not so any more.
+    Again,
 }
 
 impl Answer {
@@ -24,7 +26,7 @@ impl Answer {
     pub(crate) fn receipt(self) -> Result<Receipt, AppendError> {
         match self {
             Self::Receipt(receipt) => Ok(receipt),
-            Self::Head(_) | Self::Done => Err(AppendError::Invalid("no submission was written")),
+            Self::Head(_) | Self::Done | Self::Again => Err(AppendError::Invalid("no submission was written")),
         }
     }
 }

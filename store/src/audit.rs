@@ -1,11 +1,17 @@
 //! What may follow what in a log, and how much state it must give. Pure bookkeeping, fed with one item after the other.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use reel_abi::id::{CommitNo, Digest, Position, RunId, SegmentId, Seq, SpaceName, TagName, Version};
-use reel_abi::record::{CellValue, Chunk, CommitRecord, Frame, HostChange, LogItem, SpaceChange};
+use reel_abi::record::{
+    CellValue, Chunk, CommitRecord, Frame, HostChange, LogItem, OutboxEntry, Retention, SpaceChange,
+};
 
 use crate::chain::Head;
+use crate::cuts;
+use crate::error::Trouble;
+use crate::state::Snapshot;
 use crate::tags::Tag;
 use crate::verify::{Place, VerifyReport};
 
@@ -24,12 +30,25 @@ pub(crate) struct Audit {
     /// The head of a space that the item before opened.
     opened: Option<(Position, Head)>,
     /// Commits with effects, until delivered.
-    pub(crate) outbox: BTreeMap<CommitNo, usize>,
+    pub(crate) outbox: BTreeMap<CommitNo, Effects>,
+    /// The newest retention in the rows so far.
+    pub(crate) retained: Option<Retention>,
+    /// The newest retention of all: what it removed need not be there.
+    known: Option<Arc<Retention>>,
     /// Segments, and the newest version of each.
     segments: BTreeMap<SegmentId, Version>,
     pub(crate) totals: Totals,
     /// Payloads that an item names, and one place that does.
     pub(crate) named: BTreeMap<Digest, Place>,
+}
+
+/// Effects of a commit.
+#[derive(Debug, Default)]
+pub(crate) struct Effects {
+    /// How many entries.
+    pub(crate) len: usize,
+    /// The payloads that they need.
+    needed: Vec<Digest>,
 }
 
 /// How many entries each table of the state must have.
@@ -45,6 +64,58 @@ pub(crate) struct Totals {
 }
 
 impl Audit {
+    /// Books that know what a retention removed.
+    pub(crate) fn new(known: Option<Arc<Retention>>) -> Self {
+        Self { known, ..Self::default() }
+    }
+
+    /// Goes on from a state that stands for all rows before: nothing is missing any more.
+    pub(crate) fn resume(&mut self, state: &Snapshot<'_>) -> Result<(), Trouble> {
+        let named = std::mem::take(&mut self.named);
+        *self = Self { named, ..Self::new(self.known.take()) };
+        self.totals = state.totals()?;
+        self.commit = Some(CommitNo(state.newest()?.commit)).filter(|commit| *commit > CommitNo(0));
+        self.heads = state.heads()?.into_iter().collect();
+        self.removed = state.removed()?.into_iter().map(|(space, _)| space).collect();
+        self.tags = state.tags()?.into_iter().map(|tag| (tag.tag.clone(), tag)).collect();
+        self.retained = state.retained()?;
+        for (commit, entries) in state.outbox()? {
+            self.outbox.insert(commit, effects(&entries));
+        }
+        for (id, segment) in state.segments()? {
+            self.segments.insert(id, segment.opened);
+        }
+        for (space, last) in &self.heads {
+            let mut newest = last.version;
+            for (opened, segment) in state.openings(space)?.into_iter().rev() {
+                self.segments.insert(segment, newest);
+                newest = Version(opened.0.saturating_sub(1));
+            }
+        }
+        for run in state.runs_from(RunId(0))? {
+            if state.end(run)?.is_none() {
+                let last = state.frames(run, Seq(u64::MAX))?.pop();
+                let next = last.map_or(0, |(first, place)| first.0.saturating_add(u64::from(place.count)));
+                self.runs.insert(run, Seq(next));
+            }
+        }
+        Ok(())
+    }
+
+    /// Names what undelivered effects need.
+    pub(crate) fn name_effects(&mut self) {
+        for (commit, effects) in std::mem::take(&mut self.outbox) {
+            for digest in effects.needed {
+                self.named.entry(digest).or_insert_with(|| Place::Commit(commit));
+            }
+        }
+    }
+
+    /// Whether the events of a run are gone.
+    fn is_forgotten(&self, run: RunId) -> bool {
+        self.known.as_ref().is_some_and(|known| run < known.runs_before)
+    }
+
     /// The first row there is comes after this one.
     pub(crate) fn begins_at(&mut self, before: Position) {
         self.blind = before != Position(0);
@@ -76,7 +147,9 @@ impl Audit {
                 self.totals.versions += u64::from(opened == Some((row, head)));
                 report.runs += 1;
                 self.totals.begins += 1;
-                self.name(begin.content, &at);
+                if !self.is_forgotten(*run) {
+                    self.name(begin.content, &at);
+                }
                 if self.runs.insert(*run, Seq(0)).is_some() {
                     report.add(at, format!("run {run} begins twice"));
                 }
@@ -121,7 +194,7 @@ impl Audit {
                     report.add(at, format!("tag {tag} is removed and was not there"));
                 }
             }
-            LogItem::Retained { .. } => {}
+            LogItem::Retained { retention } => self.retained = Some(retention.clone()),
         }
     }
 
@@ -187,15 +260,7 @@ impl Audit {
             self.change(&at, change, report);
         }
         if !record.outbox.is_empty() {
-            self.outbox.insert(record.number, record.outbox.len());
-        }
-        for change in record.outbox.iter().flat_map(|entry| &entry.changes) {
-            let HostChange::File { chunks, .. } = change else { continue };
-            for chunk in chunks {
-                if let Chunk::Blob { digest, .. } = chunk {
-                    self.name(*digest, &at);
-                }
-            }
+            self.outbox.insert(record.number, effects(&record.outbox));
         }
     }
 
@@ -207,9 +272,13 @@ impl Audit {
         if !cells.is_sorted_by(|a, b| (a.family, &a.key) < (b.family, &b.key)) {
             report.add(at.clone(), format!("cells of {space}@{version} are not sorted and unique"));
         }
-        for cell in cells {
-            if let CellValue::Blob { digest, .. } = &cell.value {
-                self.name(*digest, at);
+        // Below the border of a cut it depends on what is still there, see `compare`.
+        let cut = self.known.as_ref().and_then(|known| cuts::cut(known, *segment));
+        if cut.is_none_or(|cut| *version >= cut.border) {
+            for cell in cells {
+                if let CellValue::Blob { digest, .. } | CellValue::Content { digest, .. } = &cell.value {
+                    self.name(*digest, at);
+                }
             }
         }
         let head = Head { segment: *segment, version: *version };
@@ -231,7 +300,20 @@ impl Audit {
         }
     }
 
-    fn name(&mut self, digest: Digest, at: &Place) {
+    pub(crate) fn name(&mut self, digest: Digest, at: &Place) {
         self.named.entry(digest).or_insert_with(|| at.clone());
     }
+}
+
+fn effects(entries: &[OutboxEntry]) -> Effects {
+    let mut needed = Vec::new();
+    for change in entries.iter().flat_map(|entry| &entry.changes) {
+        let HostChange::File { chunks, .. } = change else { continue };
+        for chunk in chunks {
+            if let Chunk::Blob { digest, .. } = chunk {
+                needed.push(*digest);
+            }
+        }
+    }
+    Effects { len: entries.len(), needed }
 }

@@ -4,7 +4,7 @@
 //! read, so a damaged payload is never taken for the real one. Payloads lie under ascending ids, found by an index from the
 //! digest: with the digest as key of the payload itself every write would land somewhere else in the tree.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -61,6 +61,37 @@ struct Queue {
     durable: u64,
     stop: bool,
     failed: Option<Fault>,
+    used: Used,
+}
+
+/// The payloads that were put or asked for since the database was opened: a run that has not committed yet may rely on them.
+/// Known by their first eight bytes; that another one begins with the same does no harm.
+#[derive(Debug, Default)]
+struct Used {
+    known: BTreeSet<u64>,
+    /// They were too many to be remembered.
+    all: bool,
+}
+
+/// No more of them than this are remembered, about 60 MB.
+const USED: usize = 4 << 20;
+
+fn first(digest: &Digest) -> u64 {
+    digest.0.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes))
+}
+
+impl Used {
+    fn add(&mut self, digest: &Digest) {
+        if self.known.len() < USED {
+            self.known.insert(first(digest));
+        } else {
+            self.all = true;
+        }
+    }
+
+    fn contains(&self, digest: &Digest) -> bool {
+        self.all || self.known.contains(&first(digest))
+    }
 }
 
 impl Blobs {
@@ -75,6 +106,7 @@ impl Blobs {
     pub fn put(&self, bytes: Vec<u8>) -> Result<Digest, AppendError> {
         let digest = Digest::of(&bytes);
         let mut queue = self.shared.lock();
+        queue.used.add(&digest);
         while queue.bytes + bytes.len() > QUEUED_BYTES && queue.bytes > 0 && queue.failed.is_none() {
             queue = self.shared.written.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
@@ -115,9 +147,12 @@ impl Blobs {
 
     /// Whether there is a payload with that digest. Its content is not looked at.
     pub fn contains(&self, digest: &Digest) -> Result<bool, ReadError> {
-        if self.shared.lock().pending.contains_key(digest) {
+        let mut queue = self.shared.lock();
+        queue.used.add(digest);
+        if queue.pending.contains_key(digest) {
             return Ok(true);
         }
+        drop(queue);
         let found = self.shared.file.read(|txn| {
             let Some(ids) = ids(txn)? else { return Ok(false) };
             Ok(ids.get(digest.0)?.is_some())
@@ -129,6 +164,11 @@ impl Blobs {
     pub fn flush(&self) -> Result<(), AppendError> {
         let ticket = self.ticket();
         self.wait(ticket)
+    }
+
+    /// Whether a run that has not committed yet may rely on it.
+    pub(crate) fn is_used(&self, digest: &Digest) -> bool {
+        self.shared.lock().used.contains(digest)
     }
 
     /// How many were put so far.

@@ -12,13 +12,15 @@
 //! that a name and a version never mean two things.
 
 use reel_abi::id::{SpaceName, TagName, Version, WallTime};
-use reel_abi::record::LogItem;
+use reel_abi::record::{LogItem, Retention};
 
 use crate::answer::Answer;
 use crate::chain::Head;
 use crate::committer::{Batch, Committer};
+use crate::cuts;
 use crate::error::{AppendError, ReadError};
 use crate::queue::Work;
+use crate::spaces::pruned;
 use crate::store::{Shared, Store};
 
 /// Bytes of a deed in the queue, about.
@@ -27,11 +29,37 @@ const DEED_BYTES: usize = 256;
 /// What is to be done.
 #[derive(Debug)]
 pub(crate) enum Deed {
-    Fork { source: SpaceName, from: Head, name: SpaceName, at: WallTime },
-    Rollback { space: SpaceName, expected: Head, to: Head, at: WallTime },
-    Remove { space: SpaceName, at: WallTime },
-    SetTag { tag: TagName, space: SpaceName, head: Head, at: WallTime },
-    RemoveTag { tag: TagName, at: WallTime },
+    Fork {
+        source: SpaceName,
+        from: Head,
+        name: SpaceName,
+        at: WallTime,
+    },
+    Rollback {
+        space: SpaceName,
+        expected: Head,
+        to: Head,
+        at: WallTime,
+    },
+    Remove {
+        space: SpaceName,
+        at: WallTime,
+    },
+    SetTag {
+        tag: TagName,
+        space: SpaceName,
+        head: Head,
+        at: WallTime,
+    },
+    RemoveTag {
+        tag: TagName,
+        at: WallTime,
+    },
+    /// With the number of forks, rollbacks and tags that it was decided on.
+    Retain {
+        retention: Retention,
+        pins: u64,
+    },
 }
 
 impl Store {
@@ -63,6 +91,12 @@ impl Store {
         self.ask(history(Deed::RemoveTag { tag: tag.clone(), at }), DEED_BYTES).map(drop)
     }
 
+    /// Writes down what a retention removes; [`Answer::Again`] if a fork, rollback or tag came between.
+    pub(crate) fn log_retention(&self, retention: Retention, pins: u64) -> Result<Answer, AppendError> {
+        let bytes = DEED_BYTES + retention.segments.iter().map(|cut| 16 + 8 * cut.kept.len()).sum::<usize>();
+        self.ask(history(Deed::Retain { retention, pins }), bytes)
+    }
+
     fn branch(&self, deed: Deed) -> Result<Head, AppendError> {
         match self.ask(history(deed), DEED_BYTES)? {
             Answer::Head(head) => Ok(head),
@@ -80,7 +114,7 @@ impl Committer {
     pub(crate) fn stage_deed(&self, batch: &mut Batch, deed: Deed) -> Result<Answer, AppendError> {
         match deed {
             Deed::Fork { source, from, name, at } => {
-                self.check_version(&source, from)?;
+                self.check_version(batch, &source, from)?;
                 if let Some(head) = self.head(batch, &name)? {
                     return Err(AppendError::Exists { space: name, head });
                 }
@@ -92,7 +126,7 @@ impl Committer {
                 if head != expected {
                     return Err(AppendError::Moved { space, expected, head });
                 }
-                self.check_version(&space, to)?;
+                self.check_version(batch, &space, to)?;
                 let version = head.version.next();
                 Ok(Answer::Head(self.open(batch, (space.clone(), version), (space, to), at)))
             }
@@ -104,8 +138,9 @@ impl Committer {
                 Ok(Answer::Done)
             }
             Deed::SetTag { tag, space, head, at } => {
-                self.check_version(&space, head)?;
+                self.check_version(batch, &space, head)?;
                 batch.tags.insert(tag.clone(), true);
+                batch.pinned = true;
                 let Head { segment, version } = head;
                 batch.push(LogItem::TagSet { tag, space, segment, version, at });
                 Ok(Answer::Done)
@@ -122,6 +157,14 @@ impl Committer {
                 batch.push(LogItem::TagRemoved { tag, at });
                 Ok(Answer::Done)
             }
+            Deed::Retain { retention, pins } => {
+                if batch.pinned || self.shared.live.read().pins != pins {
+                    return Ok(Answer::Again);
+                }
+                batch.retained = Some(retention.clone());
+                batch.push(LogItem::Retained { retention });
+                Ok(Answer::Done)
+            }
         }
     }
 
@@ -136,6 +179,7 @@ impl Committer {
         let segment = self.shared.live.write().take_segment();
         let opened = Head { segment, version };
         batch.heads.insert(space.clone(), Some(opened));
+        batch.pinned = true;
         let parent = (from.segment, from.version);
         batch.push(LogItem::Branched { space, segment, version, source, parent, at });
         opened
@@ -157,7 +201,12 @@ impl Committer {
     }
 
     /// Refuses a head that is no version of the space.
-    fn check_version(&self, space: &SpaceName, head: Head) -> Result<(), AppendError> {
+    fn check_version(&self, batch: &Batch, space: &SpaceName, head: Head) -> Result<(), AppendError> {
+        if let Some(retention) = &batch.retained
+            && cuts::cut(retention, head.segment).is_some_and(|cut| cuts::is_gone(cut, head.version))
+        {
+            return Err(self.unreadable(pruned(format!("version {} of {space}", head.version), retention)));
+        }
         self.shared.check_version(space, head).map_err(|error| match error {
             ReadError::NoSuchHead(head) => match self.shared.last_head(space) {
                 Ok(Some(newest)) => {

@@ -84,7 +84,11 @@ impl Shared {
             if origin.commit == CommitNo(0) {
                 continue;
             }
-            let Some(record) = self.commit_record(origin.commit)? else { return Ok(false) };
+            let record = match self.commit_record(origin.commit) {
+                Ok(Some(record)) => record,
+                Ok(None) | Err(ReadError::Pruned { .. }) => return Ok(false),
+                Err(error) => return Err(error),
+            };
             let changes = record.spaces.into_iter().filter(|change| change.segment == segment);
             keys.extend(changes.flat_map(|change| change.cells).map(|cell| (cell.family, cell.key.0)));
         }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use reel_abi::id::{CommitNo, RunId, SpaceName, TagName, Version};
 use reel_abi::outcome::{Disposition, RunEnd};
-use reel_abi::record::{CommitRecord, LogItem, SpaceChange};
+use reel_abi::record::{CommitRecord, LogItem, Retention, SpaceChange};
 
 use crate::answer::Answer;
 use crate::chain::Head;
@@ -76,6 +76,10 @@ pub(crate) struct Batch {
     pub(crate) gone: BTreeMap<SpaceName, Head>,
     /// Tags that the batch sets, and removes.
     pub(crate) tags: BTreeMap<TagName, bool>,
+    /// Whether it names a version of the past.
+    pub(crate) pinned: bool,
+    /// What it removes of the past.
+    pub(crate) retained: Option<Retention>,
 }
 
 impl Committer {
@@ -104,6 +108,8 @@ impl Committer {
             counts: std::mem::take(&mut self.counts),
             gone: BTreeMap::new(),
             tags: BTreeMap::new(),
+            pinned: false,
+            retained: None,
         };
         if batch.heads.len() > SPACES {
             batch.heads.clear();

@@ -3,15 +3,17 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use redb::{ReadTransaction, ReadableTableMetadata};
+use redb::ReadTransaction;
 use reel_abi::id::{CommitNo, Position, RunId, SegmentId, SpaceName, Version};
 use reel_abi::record::LogItem;
 use reel_abi::wire::Wire;
 
-use crate::audit::{Audit, Totals};
+use crate::audit::Audit;
 use crate::chain::{Head, Segment};
+use crate::cuts;
 use crate::error::Trouble;
 use crate::flat;
+use crate::gone::Gone;
 use crate::redb_file::table;
 use crate::slice::Origin;
 use crate::state::Snapshot;
@@ -23,6 +25,7 @@ pub(crate) fn row(
     txn: &ReadTransaction,
     position: Position,
     items: &[(u32, LogItem)],
+    mut gone: Option<&mut Gone>,
     report: &mut VerifyReport,
 ) -> Result<(), Trouble> {
     let state = Snapshot(txn);
@@ -44,7 +47,8 @@ pub(crate) fn row(
             LogItem::Frame { frame } => {
                 let key = (frame.run.0, frame.first.0);
                 let known = frames.as_ref().map(|frames| frames.get(key)).transpose()?.flatten();
-                if known.map(|place| place.value()) != Some((position.0, *offset, frame.count)) {
+                let removed = known.is_none() && gone.as_mut().is_some_and(|gone| gone.frame(frame.run));
+                if !removed && known.map(|place| place.value()) != Some((position.0, *offset, frame.count)) {
                     wrong(format!("not this place for event {} of run {}", frame.first, frame.run));
                 }
             }
@@ -61,6 +65,12 @@ pub(crate) fn row(
                     for cell in &change.cells {
                         let key = CellKey::new(change.segment, cell.family, &cell.key, change.version);
                         let known = cells.as_ref().map(|cells| cells.get(key.bytes())).transpose()?.flatten();
+                        if known.is_none()
+                            && let Some(gone) = &mut gone
+                            && gone.cell(cells.as_ref(), key.bytes())?
+                        {
+                            continue;
+                        }
                         if known.is_none_or(|known| known.value() != cell.value.to_bytes()) {
                             wrong(format!("not this value of {:?} in {}@{}", cell.key, change.space, change.version));
                         }
@@ -107,11 +117,14 @@ fn has_segment(
 pub(crate) fn totals(
     txn: &ReadTransaction,
     audit: &Audit,
+    gone: Option<&Gone>,
     path: &Path,
     report: &mut VerifyReport,
 ) -> Result<(), Trouble> {
     for (segment, flat) in Snapshot(txn).flats()? {
-        if let Some(what) = flat::check(txn, segment, &flat)? {
+        // Of a segment that was cut some copies may be gone.
+        let cut = gone.is_some_and(|gone| cuts::cut(&gone.retention, segment).is_some());
+        if !cut && let Some(what) = flat::check(txn, segment, &flat)? {
             report.add(Place::File(path.to_owned()), what);
         }
     }
@@ -120,15 +133,10 @@ pub(crate) fn totals(
     }
     let flats = Snapshot(txn).flats()?;
     let copied = flats.iter().map(|(_, flat)| flat.copied).fold(0, u64::saturating_add);
-    let found = Totals {
-        cells: table(txn, CELLS)?.map_or(Ok(0), |table| table.len())?.saturating_sub(copied),
-        segments: table(txn, SEGMENTS)?.map_or(Ok(0), |table| table.len())?,
-        versions: table(txn, VERSIONS)?.map_or(Ok(0), |table| table.len())?,
-        begins: table(txn, BEGINS)?.map_or(Ok(0), |table| table.len())?,
-        ends: table(txn, ENDS)?.map_or(Ok(0), |table| table.len())?,
-        frames: table(txn, FRAMES)?.map_or(Ok(0), |table| table.len())?,
-        commits: table(txn, COMMITS)?.map_or(Ok(0), |table| table.len())?,
-    };
+    let mut found = Snapshot(txn).totals()?;
+    let (cells, frames) = gone.map_or((0, 0), Gone::counts);
+    found.cells = found.cells.saturating_sub(copied).saturating_add(cells);
+    found.frames = found.frames.saturating_add(frames);
     if found != audit.totals {
         let what = format!("has other numbers of entries than the log gives: {found:?}, not {:?}", audit.totals);
         report.add(Place::File(path.to_owned()), what);
@@ -154,8 +162,11 @@ pub(crate) fn totals(
     if !state.tags()?.iter().eq(audit.tags.values()) {
         report.add(Place::File(path.to_owned()), "has other tags than the log gives");
     }
+    if state.retained()? != audit.retained {
+        report.add(Place::File(path.to_owned()), "knows of another retention than the log");
+    }
     let outbox: Vec<_> = state.outbox()?.into_iter().map(|(commit, entries)| (commit, entries.len())).collect();
-    if !outbox.iter().copied().eq(audit.outbox.iter().map(|(commit, len)| (*commit, *len))) {
+    if !outbox.iter().copied().eq(audit.outbox.iter().map(|(commit, effects)| (*commit, effects.len))) {
         report.add(Place::File(path.to_owned()), "has other undelivered effects than the log gives");
     }
     Ok(())

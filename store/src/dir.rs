@@ -11,7 +11,9 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::error::OpenError;
+use reel_abi::id::{Digest, Position};
+
+use crate::error::{Fault, OpenError, Trouble};
 
 /// Of the lock file, no more is read for the message.
 const OWNER_MAX_BYTES: u64 = 4096;
@@ -82,6 +84,44 @@ impl Dir {
         self.root.join("log").join(format!("{number:08}.redb"))
     }
 
+    /// Path of the state that stands for the rows up to one.
+    pub(crate) fn base(&self, row: Position) -> PathBuf {
+        self.root.join("log").join(format!("{row:08}.base"))
+    }
+
+    /// Path of such a state while it is written.
+    pub(crate) fn new_base(&self) -> PathBuf {
+        self.root.join("log").join("new.base")
+    }
+
+    /// The states that may stand for rows that are gone, newest first.
+    pub(crate) fn bases(&self) -> io::Result<Vec<(Position, PathBuf)>> {
+        let mut bases = Vec::new();
+        for entry in self.root.join("log").read_dir()? {
+            let path = entry?.path();
+            let name = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(".base"));
+            let row: Option<u64> = name.and_then(|name| name.parse().ok());
+            bases.extend(row.map(|row| (Position(row), path)));
+        }
+        bases.sort_unstable_by(|a, b| b.cmp(a));
+        Ok(bases)
+    }
+
+    /// Removes such states, except the one that is needed.
+    pub(crate) fn remove_bases(&self, needed: impl Fn(&Path) -> io::Result<bool>) -> Result<(), Fault> {
+        let log = self.root.join("log");
+        let remove_all = || -> io::Result<()> {
+            remove(&self.new_base())?;
+            for (_, path) in self.bases()? {
+                if !needed(&path)? {
+                    remove(&path)?;
+                }
+            }
+            sync_dir(&log)
+        };
+        remove_all().map_err(|error| Trouble::Io(error).in_file(&log))
+    }
+
     /// The numbers of the log files that exist, ascending. Other files in the directory are left alone.
     pub(crate) fn log_numbers(&self) -> Result<Vec<u64>, OpenError> {
         let path = self.root.join("log");
@@ -122,6 +162,30 @@ pub(crate) fn file_len(path: &Path) -> io::Result<Option<u64>> {
 /// Makes the names in a directory durable.
 pub(crate) fn sync_dir(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
+}
+
+/// Digest of a file's bytes.
+pub(crate) fn digest(path: &Path) -> io::Result<Digest> {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update_reader(File::open(path)?)?;
+    Ok(Digest(*hasher.finalize().as_bytes()))
+}
+
+/// Gives a file another name, for good: both are durable on return.
+pub(crate) fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    File::open(from)?.sync_all()?;
+    std::fs::rename(from, to)?;
+    to.parent().map_or(Ok(()), sync_dir)
+}
+
+/// Copies a file, and gives the copy its name when it is whole.
+pub(crate) fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    let mut new = to.as_os_str().to_owned();
+    new.push(".new");
+    let new = PathBuf::from(new);
+    remove(&new)?;
+    io::copy(&mut File::open(from)?, &mut open_file(&new, true)?)?;
+    rename(&new, to)
 }
 
 /// Removes a file; one that is not there is removed already.

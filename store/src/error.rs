@@ -274,7 +274,15 @@ macro_rules! trouble_from {
         }
     )*};
 }
-trouble_from!(DatabaseError, TransactionError, TableError, StorageError, CommitError, SetDurabilityError);
+trouble_from!(
+    CompactionError,
+    DatabaseError,
+    TransactionError,
+    TableError,
+    StorageError,
+    CommitError,
+    SetDurabilityError
+);
 
 impl From<CodecError> for Trouble {
     fn from(error: CodecError) -> Self {

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use reel_abi::id::{RunId, SegmentId, SpaceName};
-use reel_abi::record::LogItem;
+use reel_abi::record::{LogItem, Retention};
 
 use crate::chain::{Head, Segment};
 use crate::row::RowEnd;
@@ -39,6 +39,10 @@ pub(crate) struct Live {
     pub(crate) reserved: BTreeMap<SpaceName, Head>,
     /// The highest numbers in use, reservations included.
     pub(crate) newest: Newest,
+    /// What the newest retention left; views of the rest are refused.
+    pub(crate) retention: Option<Arc<Retention>>,
+    /// How many forks, rollbacks and tags there were since the database was opened: each may name a version of the past.
+    pub(crate) pins: u64,
     /// The last row of the log.
     pub(crate) end: RowEnd,
 }
@@ -56,9 +60,13 @@ impl Live {
                 }
                 _ => {}
             }
+            self.pins += u64::from(matches!(item, LogItem::Branched { .. } | LogItem::TagSet { .. }));
         }
         self.end = end;
         self.active.absorb_row(end, items, log_bytes);
+        if let Some(retention) = &self.active.retained {
+            self.retention = Some(retention.clone());
+        }
     }
 
     /// The slices, newest first.

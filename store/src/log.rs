@@ -195,6 +195,37 @@ impl Log {
         self.sealed_file(number)
     }
 
+    /// The sealed files all of whose rows are up to one, oldest first.
+    pub(crate) fn numbers_through(&self, row: Position) -> Result<Vec<u64>, Fault> {
+        let numbers = self.numbers();
+        let mut found = Vec::new();
+        for (number, after) in numbers.iter().zip(numbers.iter().skip(1)) {
+            if self.file(*after)?.0.position > row {
+                break;
+            }
+            found.push(*number);
+        }
+        Ok(found)
+    }
+
+    /// Removes a sealed file. Who reads it at this moment is not disturbed.
+    pub(crate) fn remove(&self, number: u64) -> Result<(), Fault> {
+        let mut sealed = self.sealed.lock().unwrap_or_else(PoisonError::into_inner);
+        sealed.before.remove(&number);
+        sealed.open.retain(|(open, _)| *open != number);
+        drop(sealed);
+        let path = self.dir.log(number);
+        dir::remove(&path).map_err(|error| Trouble::Io(error).in_file(&path))
+    }
+
+    /// The row before the first that is there.
+    pub(crate) fn before_first(&self) -> Result<RowEnd, Fault> {
+        match self.numbers().first() {
+            Some(first) => Ok(self.file(*first)?.0),
+            None => Ok(RowEnd::default()),
+        }
+    }
+
     /// Closes the newest file.
     pub(crate) fn close(&self) -> Result<(), Fault> {
         self.active().file.close()

@@ -6,12 +6,14 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use reel_abi::id::Position;
+use reel_abi::id::{Digest, Position};
+use reel_abi::record::LogItem;
 
 use crate::dir::{self, Dir};
 use crate::error::{Fault, FaultKind, OpenError, Trouble};
 use crate::live::Live;
 use crate::log::Log;
+use crate::prune;
 use crate::redb_file::RedbFile;
 use crate::row::{self, RowEnd};
 use crate::state::{self, Newest};
@@ -35,8 +37,12 @@ pub(crate) fn open(root: &Path, owner: &str, create: bool, log_file_bytes: u64) 
     let mut state = RedbFile::new(dir.state(), STATE_CACHE_BYTES);
     forget_other_layout(&dir, &mut state)?;
     let (mut applied, mut newest) = match applied(&state) {
+        Ok((RowEnd { position: Position(0), .. }, _)) => begin_again(&dir, &log, &mut state, end)?,
         Ok(known) => known,
-        Err(fault) => restart(&dir, &mut state, fault)?,
+        Err(fault) => {
+            restart(&dir, &mut state, fault)?;
+            begin_again(&dir, &log, &mut state, end)?
+        }
     };
     if applied.position > end.position {
         let file = log.numbers().last().map_or_else(|| dir.log(1), |number| dir.log(*number));
@@ -45,10 +51,13 @@ pub(crate) fn open(root: &Path, owner: &str, create: bool, log_file_bytes: u64) 
     }
     if !is_of_this_log(&log, applied, end)? {
         let fault = Trouble::Corrupt("is of another log".to_owned()).in_file(state.path());
-        (applied, newest) = restart(&dir, &mut state, fault)?;
+        restart(&dir, &mut state, fault)?;
+        (applied, newest) = begin_again(&dir, &log, &mut state, end)?;
     }
-    let mut live = Live { newest, end, ..Live::default() };
+    let retention = state::read(&state, |snapshot| snapshot.retained())?.map(Arc::new);
+    let mut live = Live { newest, end, retention, ..Live::default() };
     load_tail(&log, &state, &mut live, applied, end)?;
+    finish_retention(&dir, &log, &state, &mut live)?;
     Ok(Opened { dir, log, state, live, end })
 }
 
@@ -70,7 +79,7 @@ fn forget_other_layout(dir: &Dir, state: &mut RedbFile) -> Result<(), OpenError>
 }
 
 /// Sets a damaged state aside and begins an empty one.
-fn restart(dir: &Dir, state: &mut RedbFile, fault: Fault) -> Result<(RowEnd, Newest), OpenError> {
+fn restart(dir: &Dir, state: &mut RedbFile, fault: Fault) -> Result<(), OpenError> {
     let FaultKind::Corrupt(_) = fault.kind else { return Err(fault.into()) };
     let path = dir.state();
     // It is damaged: that it does not close cleanly is no news.
@@ -78,7 +87,62 @@ fn restart(dir: &Dir, state: &mut RedbFile, fault: Fault) -> Result<(RowEnd, New
     let aside = dir::set_aside(&path).map_err(|e| OpenError::from(Trouble::Io(e).in_file(&path)))?;
     tracing::warn!("{fault}; set aside as {}, making it again from the log", aside.display());
     *state = RedbFile::new(path, STATE_CACHE_BYTES);
-    Ok(Default::default())
+    Ok(())
+}
+
+/// Where an empty state begins: before the first row, or if that is gone, with the state that stands for what is gone.
+fn begin_again(dir: &Dir, log: &Log, state: &mut RedbFile, end: RowEnd) -> Result<(RowEnd, Newest), OpenError> {
+    let gone = log.before_first()?.position;
+    if gone == Position(0) {
+        return Ok(Default::default());
+    }
+    let path = dir.state();
+    let in_state = |error: std::io::Error| OpenError::from(Trouble::Io(error).in_file(&path));
+    for (row, base) in dir.bases().map_err(in_state)? {
+        if row < gone || row > end.position {
+            continue;
+        }
+        let in_base = |error: std::io::Error| OpenError::from(Trouble::Io(error).in_file(&base));
+        let digest = dir::digest(&base).map_err(in_base)?;
+        if !is_vouched_for(log, row, digest)? {
+            tracing::warn!("{} is not what the log says of it, looking for an older one", base.display());
+            continue;
+        }
+        state.close()?;
+        dir::copy(&base, &path).map_err(in_state)?;
+        *state = RedbFile::new(path, STATE_CACHE_BYTES);
+        return Ok(applied(state)?);
+    }
+    let what = format!("the rows up to {gone} are gone, and so is the state that stands for them (log/NNNNNNNN.base)");
+    let file = log.numbers().first().map_or_else(|| dir.log(1), |number| dir.log(*number));
+    Err(OpenError::Corrupt { file, what })
+}
+
+/// Whether the log says, after that row, that this is the state that stands for what is gone.
+fn is_vouched_for(log: &Log, row: Position, digest: Digest) -> Result<bool, OpenError> {
+    let mut from = Some(row.next());
+    let mut found = false;
+    while let Some(position) = from.filter(|_| !found) {
+        from = log.walk(position, &mut |position, bytes| {
+            let items = row::items(bytes).map_err(|e| Trouble::Corrupt(format!("row {position}: {e}")))?;
+            found = items
+                .iter()
+                .any(|(_, item)| matches!(item, LogItem::Retained { retention } if retention.base == digest));
+            Ok(!found)
+        })?;
+    }
+    Ok(found)
+}
+
+/// Goes on with a retention that the log knows of and that was cut off.
+fn finish_retention(dir: &Dir, log: &Log, state: &RedbFile, live: &mut Live) -> Result<(), OpenError> {
+    let Some(retention) = live.retention.clone() else { return Ok(()) };
+    if state::read(state, |snapshot| snapshot.is_pruned(&retention))? {
+        return Ok(());
+    }
+    // Log files may only go when the state has seen their rows.
+    state::apply(state, &std::mem::take(&mut live.active))?;
+    Ok(prune::carry_out(state, log, dir, &retention, &mut || {})?)
 }
 
 /// Whether the row that the state says it has seen last is the one in the log.

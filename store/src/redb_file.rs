@@ -122,6 +122,24 @@ impl RedbFile {
         })
     }
 
+    /// Moves what is in the file to its front and cuts it; returns its bytes before and after, `None` if it does not exist.
+    /// Who reads or writes meanwhile waits. No snapshot may be held.
+    pub(crate) fn compact(&self) -> Result<Option<(u64, u64)>, Fault> {
+        let len = || dir::file_len(&self.path).map_err(|error| Trouble::Io(error).in_file(&self.path));
+        let Some(before) = len()?.filter(|len| *len > 0) else { return Ok(None) };
+        drop(self.open_for_writing()?);
+        let mut slot = self.exclusive();
+        if let Slot::Writing(db) = &mut *slot {
+            // Each round moves what it can; that is over after a few.
+            self.guarded(|| {
+                while db.compact()? {}
+                Ok(())
+            })?;
+        }
+        drop(slot);
+        Ok(Some((before, len()?.unwrap_or(0))))
+    }
+
     /// Closes the file; the next access opens it again.
     pub(crate) fn close(&self) -> Result<(), Fault> {
         let mut slot = self.exclusive();

@@ -5,8 +5,10 @@ use reel_abi::outcome::{RunBegin, RunEnd};
 use reel_abi::record::{CommitRecord, Frame, LogItem, OutboxEntry};
 
 use crate::error::{ReadError, Trouble};
+use crate::live::Live;
 use crate::row::{self, ItemPlace};
 use crate::slice::FramePlace;
+use crate::spaces::pruned;
 use crate::state;
 use crate::store::Shared;
 
@@ -40,6 +42,14 @@ impl FrameRef {
     /// The event after its last.
     pub fn next(&self) -> Seq {
         Seq(self.first.0.saturating_add(u64::from(self.count)))
+    }
+}
+
+/// Refuses what needs the events of a run that a retention removed.
+fn refuse_pruned(live: &Live, run: RunId) -> Result<(), ReadError> {
+    match &live.retention {
+        Some(retention) if run < retention.runs_before => Err(pruned(format!("what run {run} did"), retention)),
+        _ => Ok(()),
     }
 }
 
@@ -79,6 +89,7 @@ impl Shared {
 
     pub(crate) fn frames(&self, run: RunId, from: Seq) -> Result<Vec<FrameRef>, ReadError> {
         let live = self.live.read();
+        refuse_pruned(&live, run)?;
         let mut found: Vec<(Seq, FramePlace)> = Vec::new();
         for slice in live.slices() {
             let before = slice.frames.range((run, Seq(0))..(run, from)).next_back();
@@ -101,6 +112,7 @@ impl Shared {
 
     pub(crate) fn frame(&self, at: &FrameRef) -> Result<Frame, ReadError> {
         let place = ItemPlace { row: at.row, offset: at.offset };
+        refuse_pruned(&self.live.read(), at.run)?;
         let frame = self.item(place, |item| match item {
             LogItem::Frame { frame } if frame.run == at.run && frame.first == at.first => Some(frame),
             _ => None,
@@ -116,7 +128,14 @@ impl Shared {
             Some(place) => Some(place),
             None => state::read(&self.state, |snapshot| snapshot.commit(commit))?,
         };
-        let Some(place) = place else { return Ok(None) };
+        let Some(place) = place else {
+            let live = self.live.read();
+            let gone = live.retention.as_ref().filter(|gone| gone.rows_through > Position(0));
+            return match gone.filter(|_| commit > CommitNo(0) && commit.0 <= live.newest.commit) {
+                Some(retention) => Err(pruned(format!("the record of commit {commit}"), retention)),
+                None => Ok(None),
+            };
+        };
         let record = self.item(place, |item| match item {
             LogItem::Commit { record } if record.number == commit => Some(record),
             _ => None,

@@ -4,10 +4,11 @@
 //! read back from the log, so a rebuilt state cannot differ from one that grew. Rows are absorbed in order.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use reel_abi::id::{CommitNo, Digest, RunId, SegmentId, Seq, SpaceName, TagName, Version, WallTime};
 use reel_abi::outcome::{RunBegin, RunEnd};
-use reel_abi::record::{CellValue, LogItem, OutboxEntry, SpaceChange};
+use reel_abi::record::{CellValue, LogItem, OutboxEntry, Retention, SpaceChange};
 
 use crate::chain::{Head, Segment};
 use crate::row::{ItemPlace, RowEnd};
@@ -51,6 +52,8 @@ pub(crate) struct Slice {
     pub(crate) commits: BTreeMap<CommitNo, ItemPlace>,
     /// `None` once delivered.
     pub(crate) outbox: BTreeMap<CommitNo, Option<Vec<OutboxEntry>>>,
+    /// The newest retention.
+    pub(crate) retained: Option<Arc<Retention>>,
     /// Not from the log.
     pub(crate) compiled: BTreeMap<Digest, Digest>,
     /// The last row absorbed.
@@ -125,7 +128,7 @@ impl Slice {
                 self.tags.insert(tag.clone(), Some(Tag { tag, space, head, at }));
             }
             LogItem::TagRemoved { tag, .. } => drop(self.tags.insert(tag, None)),
-            LogItem::Retained { .. } => {}
+            LogItem::Retained { retention } => self.retained = Some(Arc::new(retention)),
         }
         None
     }

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 
 use reel_abi::id::{SegmentId, SpaceName, Version};
+use reel_abi::record::Retention;
 
 use crate::chain::{self, Head, Segment};
+use crate::cuts;
 use crate::error::ReadError;
 use crate::live::Live;
 use crate::state;
@@ -29,6 +31,11 @@ fn in_memory(live: &Live, space: &SpaceName) -> InMemory {
         head: live.slices().find_map(|slice| slice.heads.get(space).copied()),
         removed: live.slices().find_map(|slice| slice.removed.get(space)).map(|at| at.is_some()),
     }
+}
+
+/// Says that a retention removed something.
+pub(crate) fn pruned(what: String, retention: &Retention) -> ReadError {
+    ReadError::Pruned { what, policy: retention.policy.clone(), at: retention.at }
 }
 
 impl Shared {
@@ -147,7 +154,19 @@ impl Shared {
         if head.version < segment.opened || head.version > self.newest_in(head.segment, &segment)? {
             return Err(ReadError::NoSuchHead(head));
         }
-        Ok(())
+        self.check_kept(head, &segment.space)
+    }
+
+    /// [`ReadError::Pruned`] if a retention removed the version. Asked after reading, it tells whether what was read is right:
+    /// nothing is removed before this is known.
+    pub(crate) fn check_kept(&self, head: Head, space: &SpaceName) -> Result<(), ReadError> {
+        let Some(retention) = self.live.read().retention.clone() else { return Ok(()) };
+        match cuts::cut(&retention, head.segment) {
+            Some(cut) if cuts::is_gone(cut, head.version) => {
+                Err(pruned(format!("version {} of {space}", head.version), &retention))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// What is known of a segment.

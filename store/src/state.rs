@@ -3,12 +3,15 @@
 //! A slice is written in one durable transaction together with the position it reaches: state is always the exact result of
 //! a prefix of the log.
 
-use redb::{ReadTransaction, ReadableTable};
+use std::collections::BTreeMap;
+
+use redb::{ReadTransaction, ReadableTable, ReadableTableMetadata};
 use reel_abi::id::{CommitNo, Digest, Position, RunId, SegmentId, Seq, SpaceName, TagName, Version, WallTime};
 use reel_abi::outcome::{RunBegin, RunEnd};
-use reel_abi::record::{CellValue, OutboxEntry};
+use reel_abi::record::{CellValue, OutboxEntry, Retention};
 use reel_abi::wire::Wire;
 
+use crate::audit::Totals;
 use crate::chain::{Head, Segment};
 use crate::error::{Fault, Trouble};
 use crate::flat::Flat;
@@ -30,6 +33,8 @@ pub(crate) struct Newest {
 }
 
 const APPLIED_KEY: &str = "applied";
+const RETAINED_KEY: &str = "retained";
+const PRUNED_KEY: &str = "pruned";
 
 /// Reads in one snapshot; the default if there is no state yet.
 pub(crate) fn read<T: Default>(
@@ -47,6 +52,19 @@ impl Snapshot<'_> {
             return Ok(RowEnd::default());
         }
         meta.get(APPLIED_KEY)?.map_or_else(|| Ok(RowEnd::default()), |value| row_end_from(value.value()))
+    }
+
+    /// The newest retention in here.
+    pub(crate) fn retained(&self) -> Result<Option<Retention>, Trouble> {
+        let Some(meta) = table(self.0, META)? else { return Ok(None) };
+        meta.get(RETAINED_KEY)?.map(|value| Ok(Retention::from_bytes(value.value())?)).transpose()
+    }
+
+    /// Whether a retention was carried out in here.
+    pub(crate) fn is_pruned(&self, retention: &Retention) -> Result<bool, Trouble> {
+        let Some(meta) = table(self.0, META)? else { return Ok(false) };
+        let pruned = meta.get(PRUNED_KEY)?;
+        Ok(pruned.is_some_and(|value| value.value() == Digest::of(&retention.to_bytes()).0))
     }
 
     /// Whether the tables are those of another build.
@@ -239,6 +257,68 @@ impl Snapshot<'_> {
         Ok(found)
     }
 
+    /// All segments.
+    pub(crate) fn segments(&self) -> Result<BTreeMap<SegmentId, Segment>, Trouble> {
+        let Some(segments) = table(self.0, SEGMENTS)? else { return Ok(BTreeMap::new()) };
+        let mut found = BTreeMap::new();
+        for entry in ascending(segments.iter()?) {
+            let (id, segment) = entry?;
+            found.insert(SegmentId(id.value()), Segment::from_bytes(segment.value())?);
+        }
+        Ok(found)
+    }
+
+    /// The versions at which a space's segments open.
+    pub(crate) fn openings(&self, space: &SpaceName) -> Result<Vec<(Version, SegmentId)>, Trouble> {
+        let Some(openings) = table(self.0, OPENINGS)? else { return Ok(Vec::new()) };
+        let mut found = Vec::new();
+        for entry in ascending(openings.range((space.as_str(), 0)..=(space.as_str(), u64::MAX))?) {
+            let (key, segment) = entry?;
+            found.push((Version(key.value().1), SegmentId(segment.value())));
+        }
+        Ok(found)
+    }
+
+    /// The oldest version of a space that was made at or after a moment.
+    pub(crate) fn first_version_from(&self, space: &SpaceName, at: WallTime) -> Result<Option<Version>, Trouble> {
+        let Some(versions) = table(self.0, VERSIONS)? else { return Ok(None) };
+        for entry in ascending(versions.range((space.as_str(), 0)..=(space.as_str(), u64::MAX))?) {
+            let (key, value) = entry?;
+            if origin_from(value.value()).at >= at {
+                return Ok(Some(Version(key.value().1)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The runs from a number on.
+    pub(crate) fn runs_from(&self, first: RunId) -> Result<Vec<RunId>, Trouble> {
+        let Some(begins) = table(self.0, BEGINS)? else { return Ok(Vec::new()) };
+        ascending(begins.range(first.0..)?).map(|entry| Ok(RunId(entry?.0.value()))).collect()
+    }
+
+    /// How many runs there are from one number up to another.
+    pub(crate) fn count_runs(&self, first: RunId, end: RunId) -> Result<u64, Trouble> {
+        let Some(begins) = table(self.0, BEGINS)? else { return Ok(0) };
+        let mut count = 0;
+        for entry in ascending(begins.range(first.0..end.0.max(first.0))?) {
+            entry?;
+            count += 1;
+        }
+        Ok(count)
+    }
+
+    /// The frames of all runs from a number on.
+    pub(crate) fn frames_from(&self, first: RunId) -> Result<Vec<(RunId, Seq)>, Trouble> {
+        let Some(frames) = table(self.0, FRAMES)? else { return Ok(Vec::new()) };
+        let mut found = Vec::new();
+        for entry in ascending(frames.range((first.0, 0)..)?) {
+            let (run, seq) = entry?.0.value();
+            found.push((RunId(run), Seq(seq)));
+        }
+        Ok(found)
+    }
+
     /// How a run began.
     pub(crate) fn begin(&self, run: RunId) -> Result<Option<RunBegin>, Trouble> {
         let Some(begins) = table(self.0, BEGINS)? else { return Ok(None) };
@@ -298,6 +378,20 @@ impl Snapshot<'_> {
         Ok(found)
     }
 
+    /// How many entries the tables have.
+    pub(crate) fn totals(&self) -> Result<Totals, Trouble> {
+        let txn = self.0;
+        Ok(Totals {
+            cells: table(txn, CELLS)?.map_or(Ok(0), |table| table.len())?,
+            segments: table(txn, SEGMENTS)?.map_or(Ok(0), |table| table.len())?,
+            versions: table(txn, VERSIONS)?.map_or(Ok(0), |table| table.len())?,
+            begins: table(txn, BEGINS)?.map_or(Ok(0), |table| table.len())?,
+            ends: table(txn, ENDS)?.map_or(Ok(0), |table| table.len())?,
+            frames: table(txn, FRAMES)?.map_or(Ok(0), |table| table.len())?,
+            commits: table(txn, COMMITS)?.map_or(Ok(0), |table| table.len())?,
+        })
+    }
+
     /// The native code of a component.
     pub(crate) fn compiled(&self, key: &Digest) -> Result<Option<Digest>, Trouble> {
         let Some(compiled) = table(self.0, COMPILED)? else { return Ok(None) };
@@ -314,6 +408,15 @@ fn head_from((segment, version): (u64, u64)) -> Result<Head, Trouble> {
         return Err(Trouble::Corrupt("the numbers of a head make no sense".to_owned()));
     }
     Ok(Head { segment: SegmentId(segment), version: Version(version) })
+}
+
+/// Notes that a retention was carried out.
+pub(crate) fn put_pruned(file: &RedbFile, retention: &Retention) -> Result<(), Fault> {
+    file.write(true, |txn| {
+        let digest = Digest::of(&retention.to_bytes());
+        txn.open_table(META)?.insert(PRUNED_KEY, digest.0.as_slice())?;
+        Ok(())
+    })
 }
 
 /// Writes a slice and the position it reaches.
@@ -385,6 +488,9 @@ pub(crate) fn apply(file: &RedbFile, slice: &Slice) -> Result<(), Fault> {
         put_layout(&mut meta)?;
         if slice.rows > 0 {
             meta.insert(APPLIED_KEY, row_end_bytes(&slice.end).as_slice())?;
+        }
+        if let Some(retention) = &slice.retained {
+            meta.insert(RETAINED_KEY, retention.to_bytes().as_slice())?;
         }
         Ok(())
     })

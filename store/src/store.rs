@@ -53,6 +53,8 @@ pub(crate) struct Shared {
     pub(crate) applying: Applying,
     pub(crate) upkeep: Upkeep,
     next_run: AtomicU64,
+    /// The first number for a run that this process can have handed out.
+    first_run: u64,
     refused: OnceLock<Arc<str>>,
     /// Last, so that the lock is given back when all files are closed.
     dir: Arc<Dir>,
@@ -81,6 +83,7 @@ impl Store {
             blobs: Blobs::new(dir.blobs()),
             log,
             state,
+            first_run: live.newest.run + 1,
             next_run: AtomicU64::new(live.newest.run + 1),
             live: LiveLock::new(live),
             queue: Queue::default(),
@@ -124,7 +127,9 @@ impl Store {
 
     /// A space as it was at a version.
     pub fn view(&self, head: Head) -> Result<View, ReadError> {
-        Ok(View::new(self.clone(), self.shared().seen(head)?))
+        // Known before it is looked at: what is removed later is noticed when it is read.
+        let retention = self.shared().live.read().retention.clone();
+        Ok(View::new(self.clone(), self.shared().seen(head)?, retention))
     }
 
     /// Appends a piece of a run's record and waits until it is durable, with all blobs put before.
@@ -292,6 +297,16 @@ impl Drop for Handle {
 }
 
 impl Shared {
+    /// The directory.
+    pub(crate) fn dir(&self) -> &Dir {
+        &self.dir
+    }
+
+    /// The numbers that were handed out; their runs may not have begun yet.
+    pub(crate) fn runs_in_flight(&self) -> Vec<RunId> {
+        (self.first_run..self.next_run.load(Ordering::Relaxed)).map(RunId).collect()
+    }
+
     /// Why nothing is accepted any more.
     pub(crate) fn refused(&self) -> Option<AppendError> {
         self.refused.get().map(|why| AppendError::Refused(why.clone()))

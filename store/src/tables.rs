@@ -10,6 +10,7 @@
 //! state.redb                                        all derived
 //!   meta      "format"                              -> u32 LE
 //!             "applied"                             -> u64 LE | link:32, the last row that is in here
+//!             "retained", "pruned"                  -> the newest Retention in here; digest of the one that was carried out
 //!             "layout"                              -> u32 LE, of these tables; of another one it is made again
 //!   cells     segment:8 BE | family:1 | key | ~version:8 BE   -> CellValue
 //!   segments  segment                               -> Segment
@@ -102,6 +103,11 @@ pub(crate) fn cell_key_part(bytes: &[u8], segment: SegmentId, family: u8) -> Opt
     let (prefix, _) = split(bytes);
     let rest = prefix.strip_prefix(&segment.0.to_be_bytes())?;
     rest.strip_prefix(&[family])
+}
+
+/// A cell key without its version.
+pub(crate) fn cell_key_prefix(bytes: &[u8]) -> &[u8] {
+    split(bytes).0
 }
 
 /// The segment in a cell key; `None` if the bytes are no cell key.

@@ -45,6 +45,25 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Gives the space in the files of state and payloads that nothing uses back to the disk; returns each file's name and its
+    /// bytes before and after. Others wait meanwhile. Log files need it not: a closed one holds what was written and no more.
+    pub fn compact(&self) -> Result<Vec<(String, u64, u64)>, AppendError> {
+        let shared = self.shared();
+        let _alone = shared.upkeep.work();
+        self.settle()?;
+        self.blobs().flush()?;
+        let mut done = Vec::new();
+        for file in [&shared.state, shared.blobs.file()] {
+            if let Some((before, after)) = file.compact()? {
+                let name = file.path().file_name().map(|name| name.to_string_lossy().into_owned());
+                done.push((name.unwrap_or_default(), before, after));
+            }
+        }
+        Ok(done)
+    }
+}
+
 impl Upkeep {
     /// Notes what a slice, now in the state file, may have left to do.
     pub(crate) fn notice(&self, slice: &Slice) {

@@ -8,12 +8,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use redb::ReadTransaction;
-use reel_abi::id::{Digest, Position, RunId, SpaceName};
+use reel_abi::id::{CommitNo, Digest, Position, RunId, SpaceName};
 use reel_abi::record::{Frame, LogItem};
 
 use crate::audit::Audit;
 use crate::compare;
 use crate::error::{Fault, FaultKind, ReadError, Trouble};
+use crate::gone::Gone;
 use crate::redb_file::{RedbFile, ascending, table};
 use crate::row::{self, Link, NUMBERS_END, RowEnd};
 use crate::state::Snapshot;
@@ -35,6 +36,8 @@ pub enum Place {
     Row(Position),
     /// In an item of a row, at this offset in bytes.
     Item(Position, u32),
+    /// In a commit.
+    Commit(CommitNo),
     /// In what is known of a run.
     Run(RunId),
     /// In what is known of a space.
@@ -49,6 +52,7 @@ impl fmt::Display for Place {
             Self::File(path) => write!(f, "{}", path.display()),
             Self::Row(row) => write!(f, "row {row}"),
             Self::Item(row, offset) => write!(f, "row {row}, byte {offset}"),
+            Self::Commit(commit) => write!(f, "commit {commit}"),
             Self::Run(run) => write!(f, "run {run}"),
             Self::Space(space) => write!(f, "space {space}"),
             Self::Blob(digest) => write!(f, "payload {digest}"),
@@ -128,9 +132,15 @@ struct Verifier<'a> {
     /// The state as it was at the beginning, and the row it had reached.
     state: Option<(ReadTransaction, RowEnd)>,
     before: Option<RowEnd>,
+    /// What the newest retention removed, and what of it was looked for and legally not found.
+    gone: Option<Gone>,
+    /// The state that stands for rows that are gone, and the row up to which it does.
+    base: Option<(Position, RedbFile)>,
 }
 
 pub(crate) fn verify(shared: &Shared, check: Check<'_>, progress: Progress<'_>) -> Result<VerifyReport, ReadError> {
+    // Nothing is removed or copied meanwhile.
+    let _alone = shared.upkeep.work();
     let mut report = VerifyReport::default();
     if let Err(error) = shared.blobs.flush() {
         report.add(Place::File(shared.blobs.file().path().to_owned()), error.to_string());
@@ -143,12 +153,19 @@ pub(crate) fn verify(shared: &Shared, check: Check<'_>, progress: Progress<'_>) 
         }
     };
     let rows = shared.live.read().end.position.0;
-    let mut verifier = Verifier { shared, check, report, audit: Audit::default(), state, before: None };
+    let retention = shared.live.read().retention.clone();
+    let audit = Audit::new(retention.clone());
+    let gone = retention.map(Gone::new);
+    let mut verifier = Verifier { shared, check, report, audit, state, before: None, gone, base: None };
+    if let Err(fault) = verifier.find_base() {
+        verifier.report.add_fault(fault);
+    }
     let blobs = verifier.count_blobs();
     for number in shared.log.numbers() {
         verifier.file(number, &mut |row| progress(row.min(rows), rows + blobs));
     }
     verifier.compare_ends(Position(rows));
+    verifier.name_what_is_left();
     verifier.blobs(&mut |done| progress(rows + done.min(blobs), rows + blobs));
     Ok(verifier.report)
 }
@@ -160,6 +177,54 @@ fn snapshot(shared: &Shared) -> Result<Option<(ReadTransaction, RowEnd)>, Fault>
 }
 
 impl Verifier<'_> {
+    /// Finds the state that stands for rows that are gone.
+    fn find_base(&mut self) -> Result<(), Fault> {
+        let Some(gone) = self.gone.as_ref().filter(|gone| gone.retention.rows_through > Position(0)) else {
+            return Ok(());
+        };
+        let dir = self.shared.dir();
+        let in_log = |error: std::io::Error| Trouble::Io(error).in_file(&dir.log(0));
+        for (row, path) in dir.bases().map_err(in_log)? {
+            if crate::dir::digest(&path).map_err(in_log)? == gone.retention.base {
+                self.base = Some((row, RedbFile::new(path, 16 << 20)));
+                return Ok(());
+            }
+        }
+        let what = format!("the state that stands for the rows up to {} is missing", gone.retention.rows_through);
+        self.report.add(Place::Row(gone.retention.rows_through), what);
+        Ok(())
+    }
+
+    /// Goes on from the state that stands for what was removed, once the rows that it stands for are passed.
+    fn resume(&mut self, position: Position) {
+        let Some((_, base)) = self.base.take_if(|(row, _)| *row == position) else { return };
+        let Some(gone) = &mut self.gone else { return };
+        gone.forget_counts();
+        let (audit, state, report) = (&mut self.audit, &self.state, &mut self.report);
+        let resumed = base.read(|txn| {
+            audit.resume(&Snapshot(txn))?;
+            match state {
+                Some((state, _)) => gone.compare_base(txn, state, base.path(), report),
+                None => Ok(()),
+            }
+        });
+        if let Err(fault) = resumed {
+            self.audit.forget();
+            self.report.add_fault(fault);
+        }
+    }
+
+    /// Names the payloads that the past needs so far as it is still there.
+    fn name_what_is_left(&mut self) {
+        self.audit.name_effects();
+        let (Some(gone), Some((txn, _))) = (&self.gone, &self.state) else { return };
+        let audit = &mut self.audit;
+        let place = Place::File(self.shared.state.path().to_owned());
+        if let Err(fault) = self.shared.state.guarded(|| gone.each_left(txn, |digest| audit.name(digest, &place))) {
+            self.report.add_fault(fault);
+        }
+    }
+
     /// Walks over the rows of one log file.
     fn file(&mut self, number: u64, progress: &mut dyn FnMut(u64)) {
         let (before, file) = match self.shared.log.file(number) {
@@ -179,7 +244,10 @@ impl Verifier<'_> {
                 self.report.add(Place::File(file.path().to_owned()), what);
             }
             Some(_) => {}
-            None => self.audit.begins_at(before.position),
+            None => {
+                self.audit.begins_at(before.position);
+                self.resume(before.position);
+            }
         }
         let mut from = before.position.next();
         loop {
@@ -232,6 +300,7 @@ impl Verifier<'_> {
             self.audit.item(position, Place::Item(position, *offset), item, &mut self.report);
         }
         self.compare(position, said, &items);
+        self.resume(position);
     }
 
     /// Compares a row with the state, if that has seen it.
@@ -257,9 +326,10 @@ impl Verifier<'_> {
     fn compare_once(&mut self, position: Position, link: Option<Link>, items: &[(u32, LogItem)]) -> Result<(), Fault> {
         let Some((txn, applied)) = &self.state else { return Ok(()) };
         let (file, report) = (&self.shared.state, &mut self.report);
-        file.guarded(|| compare::row(txn, position, items, report))?;
-        if position == applied.position {
-            file.guarded(|| compare::totals(txn, &self.audit, file.path(), report))?;
+        file.guarded(|| compare::row(txn, position, items, self.gone.as_mut(), report))?;
+        // What stands for removed rows up to this one would be needed first.
+        if position == applied.position && self.base.is_none() {
+            file.guarded(|| compare::totals(txn, &self.audit, self.gone.as_ref(), file.path(), report))?;
             if link != Some(applied.link) {
                 let what = format!("has another link for row {position} than the log");
                 report.add(Place::File(file.path().to_owned()), what);
@@ -344,7 +414,7 @@ impl Verifier<'_> {
 }
 
 /// The next larger digest.
-fn successor(mut digest: [u8; 32]) -> Option<[u8; 32]> {
+pub(crate) fn successor(mut digest: [u8; 32]) -> Option<[u8; 32]> {
     let at = digest.iter().rposition(|byte| *byte != u8::MAX)?;
     digest[at] += 1;
     digest[at + 1..].fill(0);

@@ -1,6 +1,8 @@
 //! A space as it was at a version. What it shows never changes, whatever is committed meanwhile.
 
-use reel_abi::record::CellValue;
+use std::sync::Arc;
+
+use reel_abi::record::{CellValue, Retention};
 
 use crate::chain::Head;
 use crate::error::ReadError;
@@ -13,11 +15,25 @@ pub struct View {
     store: Store,
     /// The segments seen, nearest first, each with the newest version to be seen in it.
     chain: Vec<Head>,
+    /// The retention that was known when it was opened: it was not one that removed the version.
+    retention: Option<Arc<Retention>>,
 }
 
 impl View {
-    pub(crate) fn new(store: Store, chain: Vec<Head>) -> Self {
-        Self { store, chain }
+    pub(crate) fn new(store: Store, chain: Vec<Head>, retention: Option<Arc<Retention>>) -> Self {
+        Self { store, chain, retention }
+    }
+
+    /// Refuses what was just read if a retention removed the version meanwhile.
+    fn check(&self) -> Result<(), ReadError> {
+        let shared = self.store.shared();
+        let newest = shared.live.read().retention.clone();
+        let same = |newest: &Arc<Retention>| self.retention.as_ref().is_some_and(|known| Arc::ptr_eq(known, newest));
+        if newest.as_ref().is_none_or(same) {
+            return Ok(());
+        }
+        let space = shared.segment(self.head().segment)?.map(|segment| segment.space);
+        space.map_or(Ok(()), |space| shared.check_kept(self.head(), &space))
     }
 
     /// The head that was asked for.
@@ -28,6 +44,7 @@ impl View {
     /// The value of a key; never a tombstone.
     pub fn get(&self, family: u8, key: &[u8]) -> Result<Option<CellValue>, ReadError> {
         let value = value(self.store.shared(), &self.chain, family, key)?;
+        self.check()?;
         Ok(value.filter(|value| *value != CellValue::Tombstone))
     }
 
@@ -62,7 +79,7 @@ impl View {
                     from = horizon;
                     from.push(0);
                 }
-                _ => return Ok(out),
+                _ => return self.check().map(|()| out),
             }
         }
     }

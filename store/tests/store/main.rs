@@ -12,6 +12,7 @@ mod interleavings;
 mod isolation;
 mod model;
 mod opening;
+mod retention;
 mod runs;
 mod scans;
 mod support;

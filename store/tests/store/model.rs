@@ -8,9 +8,10 @@ use std::fs;
 use std::path::PathBuf;
 
 use proptest::prelude::*;
-use reel_abi::id::{CommitNo, SpaceName, TagName, Version, WallTime};
+use proptest::test_runner::RngSeed;
+use reel_abi::id::{CommitNo, RunId, Seq, SpaceName, TagName, Version, WallTime};
 use reel_abi::record::{CellValue, OutboxEntry};
-use reel_store::{AppendError, Head, Made, Store, Tag, VersionRecord};
+use reel_store::{AppendError, Head, Made, Policy, ReadError, RetentionPlan, Store, Tag, VersionRecord};
 
 use crate::support::*;
 
@@ -20,20 +21,57 @@ type Content = BTreeMap<Key, Vec<u8>>;
 
 #[derive(Debug, Clone)]
 enum Op {
-    Commit { space: u8, cells: Vec<(u8, Vec<u8>, Option<u8>)>, outbox: bool },
-    Stale { space: u8, back: u8 },
-    Abort { space: u8 },
-    Fork { from: u8, version: u8, to: u8 },
-    Rollback { space: u8, version: u8 },
-    Remove { space: u8 },
-    Tag { tag: u8, space: u8, version: u8 },
-    Untag { tag: u8 },
-    Deliver { which: u8 },
+    Commit {
+        space: u8,
+        cells: Vec<(u8, Vec<u8>, Option<u8>)>,
+        outbox: bool,
+    },
+    Stale {
+        space: u8,
+        back: u8,
+    },
+    Abort {
+        space: u8,
+    },
+    Fork {
+        from: u8,
+        version: u8,
+        to: u8,
+    },
+    Rollback {
+        space: u8,
+        version: u8,
+    },
+    Remove {
+        space: u8,
+    },
+    Tag {
+        tag: u8,
+        space: u8,
+        version: u8,
+    },
+    Untag {
+        tag: u8,
+    },
+    Deliver {
+        which: u8,
+    },
     Settle,
-    Flatten { deep: usize, cells: usize, steps: usize },
+    Flatten {
+        deep: usize,
+        cells: usize,
+        steps: usize,
+    },
     Reopen,
     LoseState,
     Kill,
+    Compact,
+    /// With the place at which it is cut off, if it gets there.
+    Retain {
+        before: u8,
+        keep_tagged: bool,
+        cut: Option<u8>,
+    },
 }
 
 fn key() -> impl Strategy<Value = Vec<u8>> {
@@ -61,6 +99,9 @@ fn op() -> impl Strategy<Value = Op> {
         1 => Just(Op::Reopen),
         1 => Just(Op::LoseState),
         1 => Just(Op::Kill),
+        1 => Just(Op::Compact),
+        3 => (any::<u8>(), any::<bool>(), prop::option::weighted(0.4, 0u8..9))
+            .prop_map(|(before, keep_tagged, cut)| Op::Retain { before, keep_tagged, cut }),
     ]
 }
 
@@ -78,7 +119,18 @@ struct Model {
     /// The keys that each commit wrote.
     written: BTreeMap<(SpaceName, Version), Vec<Key>>,
     commits: u64,
-    runs: u64,
+    /// Where each run began, and when it ended.
+    runs: BTreeMap<RunId, (SpaceName, Version, WallTime)>,
+    /// What lies under each stretch of versions, in the order in which they were opened.
+    stretches: Vec<(SpaceName, Version, Option<(SpaceName, Version)>)>,
+    /// When names were removed that are.
+    ended: BTreeMap<SpaceName, WallTime>,
+    /// What retention removed.
+    gone: BTreeSet<(SpaceName, Version)>,
+    /// The latest moment that a retention was to keep.
+    kept_from: WallTime,
+    /// Whether there was one.
+    retained: bool,
     undelivered: Vec<CommitNo>,
 }
 
@@ -114,9 +166,12 @@ impl Test {
                 let mut submission = whole(self.store(), &space, head, vec![], vec![]);
                 submission.begun.as_mut().unwrap().at = self.model.now();
                 submission.commit = None;
+                let at = self.model.now();
+                submission.ending.as_mut().unwrap().at = at;
+                let run = submission.run;
                 let receipt = self.store().append(submission).unwrap();
                 assert_eq!(receipt.committed, None);
-                self.model.runs += 1;
+                self.model.runs.insert(run, (space, head.version, at));
             }
             Op::Fork { from, version, to } => self.fork(&space_name(*from), *version, space_name(*to)),
             Op::Rollback { space, version } => self.rollback(space_name(*space), *version),
@@ -147,6 +202,12 @@ impl Test {
                 let _ = fs::remove_file(self.dir().join("state.redb"));
                 self.reopen();
             }
+            Op::Compact => {
+                for (file, before, after) in self.store().compact().unwrap() {
+                    assert!(after <= before, "{file} grew from {before} to {after}");
+                }
+            }
+            Op::Retain { before, keep_tagged, cut } => self.retain(*before, *keep_tagged, *cut),
             Op::Kill => {
                 let from = self.dir();
                 self.store().blobs().flush().unwrap();
@@ -164,6 +225,8 @@ impl Test {
         let new = !model.spaces.contains_key(space) || model.removed.remove(space);
         if new {
             let version = model.push(space, Content::new());
+            model.ended.remove(space);
+            model.stretches.push((space.clone(), version, None));
             model.clock += 1;
             model.times.insert((space.clone(), version), WallTime(model.clock));
         }
@@ -189,7 +252,7 @@ impl Test {
         let run = submission.run;
         let receipt = self.store().append(submission).unwrap();
         let model = &mut self.model;
-        model.runs += 1;
+        model.runs.insert(run, (space.clone(), head.version, at));
         model.commits += 1;
         let commit = CommitNo(model.commits);
         if sends {
@@ -234,6 +297,10 @@ impl Test {
         let parent = self.store().head_at(from, Version(version as u64)).unwrap().unwrap();
         self.model.clock += 1;
         let answer = self.store().fork(from, parent, &to, self.model.now());
+        if self.model.is_gone(from, version) {
+            assert!(matches!(answer, Err(AppendError::Pruned { .. })), "{answer:?}");
+            return;
+        }
         let never = Head { version: Version(999), ..parent };
         let future = self.store().fork(from, never, &name("future"), WallTime(1));
         assert!(matches!(future, Err(AppendError::NoSuchVersion { .. })), "{future:?}");
@@ -245,6 +312,8 @@ impl Test {
         let (of, model) = (Version(version as u64), &mut self.model);
         model.removed.remove(&to);
         let opened = model.push(&to, content);
+        model.ended.remove(&to);
+        model.stretches.push((to.clone(), opened, Some((source.clone(), of))));
         assert_eq!(answer.unwrap().version, opened);
         let again = source == to;
         model.made(&to, opened, if again { Made::Rollback { to: of } } else { Made::Fork { source, version: of } });
@@ -268,15 +337,23 @@ impl Test {
             let answer = self.store().rollback(&space, parent, parent, now);
             assert!(matches!(answer, Err(AppendError::Moved { .. })), "{answer:?}");
         }
-        let opened = self.store().rollback(&space, head, parent, now).unwrap();
+        let answer = self.store().rollback(&space, head, parent, now);
+        if self.model.is_gone(&space, version) {
+            assert!(matches!(answer, Err(AppendError::Pruned { .. })), "{answer:?}");
+            return;
+        }
+        let opened = answer.unwrap();
+        self.model.stretches.push((space.clone(), opened.version, Some((space.clone(), to))));
         assert_eq!(opened.version, self.model.push(&space, content));
         self.model.made(&space, opened.version, Made::Rollback { to });
     }
 
     fn remove(&mut self, space: SpaceName) {
-        let answer = self.store().remove_space(&space, WallTime(1));
+        let at = self.model.now();
+        let answer = self.store().remove_space(&space, at);
         if self.model.lives(&space) {
             answer.unwrap();
+            self.model.ended.insert(space.clone(), at);
             self.model.removed.insert(space);
         } else {
             assert!(matches!(answer, Err(AppendError::NoSuchSpace(_))), "{answer:?}");
@@ -288,8 +365,42 @@ impl Test {
         let version = Version((usize::from(version) % versions.len()) as u64);
         let head = self.store().head_at(&space, version).unwrap().unwrap();
         let at = self.model.now();
-        self.store().set_tag(&tag, &space, head, at).unwrap();
+        let answer = self.store().set_tag(&tag, &space, head, at);
+        if self.model.is_gone(&space, version.0 as usize) {
+            assert!(matches!(answer, Err(AppendError::Pruned { .. })), "{answer:?}");
+            return;
+        }
+        answer.unwrap();
         self.model.tags.insert(tag.clone(), Tag { tag, space, head, at });
+    }
+
+    fn retain(&mut self, before: u8, keep_tagged: bool, cut: Option<u8>) {
+        let before = WallTime(u64::from(before) * (self.model.clock + 2) / 255);
+        let policy = Policy { at: self.model.now(), words: "test".into(), before, keep_tagged };
+        let next = self.root.path().join(format!("{}", self.generation + 1));
+        let (from, mut place) = (self.dir(), 0);
+        let mut watch = || {
+            if cut == Some(place) {
+                copy_dir(&from, &next);
+            }
+            place += 1;
+        };
+        let old = self.model.gone.clone();
+        self.model.retain(before, keep_tagged);
+        let lost = self.model.gone.len() - old.len();
+        let store = self.store();
+        let plan = store.plan_retention(&policy).unwrap();
+        let report = store.retain_watched(&policy, &mut |_, _| Ok(vec![]), &mut watch).unwrap();
+        assert_eq!(RetentionPlan { blobs: None, ..report.removed }, plan);
+        assert_eq!(plan.spaces.iter().map(|(_, count)| *count).sum::<u64>(), lost as u64);
+        if cut.is_some_and(|cut| cut < place) {
+            // The first place is before the log says anything.
+            if cut == Some(0) {
+                self.model.gone = old;
+            }
+            self.generation += 1;
+            self.reopen();
+        }
     }
 
     /// Everything that can be asked, against everything that is known.
@@ -322,7 +433,15 @@ impl Test {
         open.sort();
         assert_eq!(undelivered, open);
         let runs = store.runs(None, usize::MAX).unwrap();
-        assert_eq!(runs.len() as u64, model.runs);
+        assert_eq!(runs.len(), model.runs.len());
+        for run in &runs {
+            // Those of the present keep their events, the others keep them or say that they are gone.
+            match store.frames(run.run, Seq(0)) {
+                Ok(frames) => assert_eq!(store.frame(&frames[0]).unwrap().count, 3),
+                Err(ReadError::Pruned { .. }) => assert!(model.runs[&run.run].2 < model.kept_from, "{}", run.run),
+                Err(error) => panic!("{error}"),
+            }
+        }
         assert!(runs.is_sorted_by(|a, b| a.run > b.run) && runs.iter().all(|run| run.end.is_some()));
         assert_eq!(store.newest_run(), runs.first().map(|run| run.run));
         assert_sound(store);
@@ -339,6 +458,8 @@ impl Test {
         let head = |(space, version): (&SpaceName, usize)| {
             self.store().head_at(space, Version(version as u64)).unwrap().unwrap()
         };
+        let versions: Vec<_> =
+            versions.into_iter().filter(|(space, version)| !self.model.is_gone(space, *version)).collect();
         let steps = versions.len().div_ceil(12);
         for a in versions.iter().step_by(steps.max(1)) {
             for b in &versions {
@@ -349,7 +470,7 @@ impl Test {
                     assert!(one.get(key) == two.get(key) || changed.contains(key), "{key:?} between {a:?} and {b:?}");
                 }
                 let (before, after) = (a.1.min(b.1), a.1.max(b.1));
-                if head(*a).segment == head(*b).segment {
+                if head(*a).segment == head(*b).segment && !self.model.retained {
                     let written = |version: usize| self.model.written.get(&(a.0.clone(), Version(version as u64)));
                     let known: BTreeSet<_> = (before + 1..=after).filter_map(written).flatten().cloned().collect();
                     assert_eq!(changed, known.into_iter().collect::<Vec<_>>());
@@ -360,6 +481,11 @@ impl Test {
 
     fn compare_version(&self, space: &SpaceName, version: usize, content: &Content) {
         let head = self.store().head_at(space, Version(version as u64)).unwrap().unwrap();
+        if self.model.is_gone(space, version) {
+            let refused = self.store().view(head);
+            assert!(matches!(refused, Err(ReadError::Pruned { .. })), "{space}@{version} {refused:?}");
+            return;
+        }
         let view = self.store().view(head).unwrap();
         for family in 1..3 {
             let inline = |(key, value): (Vec<u8>, CellValue)| match value {
@@ -394,6 +520,44 @@ impl Model {
 
     fn lives(&self, space: &SpaceName) -> bool {
         self.spaces.contains_key(space) && !self.removed.contains(space)
+    }
+
+    fn is_gone(&self, space: &SpaceName, version: usize) -> bool {
+        self.gone.contains(&(space.clone(), Version(version as u64)))
+    }
+
+    /// What stays: what is not older, what was the newest then, what has a tag, where a run of that time began, and what lies
+    /// under any of it.
+    fn retain(&mut self, before: WallTime, keep_tagged: bool) {
+        let mut kept: BTreeSet<(SpaceName, Version)> = BTreeSet::new();
+        for (space, versions) in &self.spaces {
+            let all = (0..versions.len() as u64).map(Version);
+            let first = all.clone().find(|v| self.times.get(&(space.clone(), *v)).is_some_and(|at| *at >= before));
+            let ended = self.ended.get(space).is_some_and(|at| *at < before);
+            let from = first.map(|first| Version(first.0.saturating_sub(1)));
+            let from = from.or((!ended).then_some(Version(versions.len() as u64 - 1)));
+            kept.extend(all.filter(|version| from.is_some_and(|from| *version >= from)).map(|v| (space.clone(), v)));
+        }
+        if keep_tagged {
+            kept.extend(self.tags.values().map(|tag| (tag.space.clone(), tag.head.version)));
+        }
+        let recent = self.runs.values().filter(|(_, _, ended)| *ended >= before);
+        kept.extend(recent.map(|(space, version, _)| (space.clone(), *version)));
+        kept.retain(|version| !self.gone.contains(version));
+        for (index, (space, opened, under)) in self.stretches.iter().enumerate().rev() {
+            let later = self.stretches[index + 1..].iter().find(|(of, _, _)| of == space);
+            let end = later.map_or(Version(u64::MAX), |(_, opened, _)| *opened);
+            let mut of_stretch = kept.range((space.clone(), *opened)..(space.clone(), end));
+            if let Some(under) = under.clone().filter(|_| of_stretch.next().is_some()) {
+                kept.insert(under);
+            }
+        }
+        for (space, versions) in &self.spaces {
+            let all = (0..versions.len() as u64).map(|version| (space.clone(), Version(version)));
+            self.gone.extend(all.filter(|version| !kept.contains(version)));
+        }
+        self.retained = true;
+        self.kept_from = self.kept_from.max(before);
     }
 
     fn push(&mut self, space: &SpaceName, content: Content) -> Version {
@@ -441,8 +605,20 @@ fn check(ops: &[Op]) {
     test.compare();
 }
 
+/// How many cases, and which: the same ones each time, unless `REEL_CASES` asks for more or `REEL_SEED` for others.
+fn cases(standard: u32) -> ProptestConfig {
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    ProptestConfig {
+        cases: number("REEL_CASES").map_or(standard, |cases| cases as u32),
+        rng_seed: RngSeed::Fixed(number("REEL_SEED").unwrap_or(1)),
+        failure_persistence: None,
+        max_shrink_iters: 400,
+        ..ProptestConfig::default()
+    }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 40, max_shrink_iters: 400, ..ProptestConfig::default() })]
+    #![proptest_config(cases(40))]
 
     #[test]
     fn does_what_the_model_does(ops in prop::collection::vec(op(), 1..60)) {
