@@ -73,7 +73,9 @@ impl Puppet {
         let mut state = self.strings.lock();
         state.lines.extend(line.bytes().chain([b'\n']));
         state.idle = false;
-        state.waker.take().map(Waker::wake);
+        if let Some(waker) = state.waker.take() {
+            waker.wake();
+        }
         drop(state);
         self.wait();
         self
@@ -88,7 +90,9 @@ impl Puppet {
     pub fn end(mut self) -> (RunReport, String) {
         let mut state = self.strings.lock();
         state.ended = true;
-        state.waker.take().map(Waker::wake);
+        if let Some(waker) = state.waker.take() {
+            waker.wake();
+        }
         drop(state);
         let report = self.thread.take().expect("once").join().expect("no panic");
         (report, self.output.text())

@@ -39,7 +39,7 @@ impl Entry {
 
     /// A line of the record.
     pub fn line(&self, key: &str) -> String {
-        format!("  {key:<12}{:<44}{:<6}{}", self.text, self.who, self.at)
+        format!("  {key:<11} {:<43} {:<5} {}", self.text, self.who, self.at)
     }
 }
 

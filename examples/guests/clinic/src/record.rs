@@ -3,7 +3,7 @@
 //! ```text
 //! patient     admitted -> Ada Berg, born 1961-03-07
 //! readings    weight   -> 68 kg                          the newest of each kind
-//! orders      heparin  -> 5440 units, 80 for each kg
+//! orders      heparin  -> 5440 units, 80 x 68 kg
 //! notes       0001     -> Slept well.
 //! ```
 
@@ -61,7 +61,7 @@ impl Record {
         let weight = Entry::stored(&weight)?;
         let kilograms: f64 = weight.text().trim_end_matches(" kg").parse()?;
         let entry =
-            Entry::now(who, &format!("{} {unit}, {dose} for each of {kilograms} kg", (dose * kilograms).round()))?;
+            Entry::now(who, &format!("{} {unit}, {dose} x {kilograms} kg", (dose * kilograms).round()))?;
         println!("{drug}: {}", entry.text());
         Ok(self.orders.set(drug, entry.to_string())?)
     }
