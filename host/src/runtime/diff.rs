@@ -132,9 +132,18 @@ impl Compare<'_> {
         self.matched(by_path(self.old, before)?, by_path(self.new, after)?)
     }
 
-    /// First what has the same path, then what is the same under another, then the rest.
+    /// First directories that moved, because what is in them moved with them and is not told; then what has the same path, then what is the
+    /// same under another, then the rest.
     fn matched(&self, mut before: ByPath, mut after: ByPath) -> Result<(Vec<PathChange>, u64), LookError> {
         let (mut changes, mut touched) = (Vec::new(), 0);
+        let places: BTreeMap<u64, String> = before.iter().map(|(path, node)| (*node, path.clone())).collect();
+        for (path, node) in after.clone() {
+            let Some(from) = places.get(&node).filter(|from| **from != path) else { continue };
+            if self.new.node(node)?.is_some_and(|node| node.kind == NodeKind::Directory) {
+                (before.remove(from), after.remove(&path));
+                changes.push(self.change(path, Some(from.clone()), Some(node), Some(node))?);
+            }
+        }
         let both: Vec<String> = before.keys().filter(|path| after.contains_key(*path)).cloned().collect();
         for path in both {
             let (Some(old), Some(new)) = (before.remove(&path), after.remove(&path)) else { continue };

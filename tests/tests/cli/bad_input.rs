@@ -103,7 +103,7 @@ fn malformed_arguments() {
         &["runs", "--since", "once"][..],
         &["log", "1", "--family", "fz"],
         &["fs", "ls", "a b:x"],
-        &["fs", "ls", "main@x:"],
+        &["fs", "ls", "main@1.5:"],
     ] {
         assert_eq!(desk.reel(&["run", "hello.wasm"]).code, Some(0));
         let said = desk.reel(args).fails(2);
@@ -158,6 +158,11 @@ fn what_is_not_there() {
         &["spaces"],
         &["fs", "ls", "main:"],
         &["fs", "export", "main:", "out"],
+        &["history", "main"],
+        &["diff", "main@1"],
+        &["rollback", "main", "--to", "1"],
+        &["tag"],
+        &["kv", "ls", "main"],
     ] {
         desk.reel(args).is(
             120,

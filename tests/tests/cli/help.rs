@@ -2,7 +2,7 @@
 
 use reel_tests::reel::Desk;
 
-const COMMANDS: [&[&str]; 16] = [
+const COMMANDS: [&[&str]; 26] = [
     &["--help"],
     &["run", "--help"],
     &["runs", "--help"],
@@ -10,12 +10,22 @@ const COMMANDS: [&[&str]; 16] = [
     &["show", "--help"],
     &["replay", "--help"],
     &["resume", "--help"],
+    &["spaces", "--help"],
+    &["history", "--help"],
+    &["diff", "--help"],
+    &["fork", "--help"],
+    &["rollback", "--help"],
+    &["tag", "--help"],
     &["fs", "--help"],
     &["fs", "ls", "--help"],
     &["fs", "cat", "--help"],
     &["fs", "export", "--help"],
     &["fs", "import", "--help"],
-    &["spaces", "--help"],
+    &["kv", "--help"],
+    &["kv", "ls", "--help"],
+    &["kv", "get", "--help"],
+    &["gc", "--help"],
+    &["compact", "--help"],
     &["outbox", "--help"],
     &["verify", "--help"],
     &["inspect", "--help"],

@@ -143,9 +143,9 @@ fn spaces_and_their_files() {
     }
     let spaces = stable(&desk.reel(&["spaces"]).well());
     let lines: Vec<Vec<&str>> = spaces.lines().map(|line| line.split_whitespace().collect()).collect();
-    assert_eq!(lines[0], ["SPACE", "VERSION", "CHANGED", "(UTC)", "BY", "RUN"]);
-    assert_eq!((lines[1][0], lines[1][1], lines[1].last()), ("main", "2", Some(&"2")));
-    assert_eq!((lines[2][0], lines[2][1], lines[2].last()), ("two", "1", Some(&"3")));
+    assert_eq!(lines[0], ["SPACE", "VERSION", "CHANGED", "(UTC)", "BY", "FORK", "OF", "FILES", "KEYS"]);
+    assert_eq!(lines[1], ["main", "2", "TIME", "TIME", "run", "2", "2", "0"]);
+    assert_eq!(lines[2], ["two", "1", "TIME", "TIME", "run", "3", "1", "0"]);
     assert_eq!(json_lines(&desk.reel(&["spaces", "--json"]).well())[0]["version"].as_u64(), Some(2));
 
     let long = stable(&desk.reel(&["fs", "ls", "-l", "main:"]).well());

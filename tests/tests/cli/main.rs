@@ -8,3 +8,4 @@ mod outbox;
 mod pipes;
 mod running;
 mod sharing;
+mod spaces;
