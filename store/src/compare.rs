@@ -136,6 +136,8 @@ pub(crate) fn totals(
     let mut found = Snapshot(txn).totals()?;
     let (cells, frames) = gone.map_or((0, 0), Gone::counts);
     found.cells = found.cells.saturating_sub(copied).saturating_add(cells);
+    let left = gone.map_or(Ok(0), |gone| gone.commits_left(txn))?;
+    found.commits = found.commits.saturating_sub(left);
     found.frames = found.frames.saturating_add(frames);
     if found != audit.totals {
         let what = format!("has other numbers of entries than the log gives: {found:?}, not {:?}", audit.totals);

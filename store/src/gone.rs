@@ -40,6 +40,19 @@ impl Gone {
         (self.cells, self.frames) = (0, 0);
     }
 
+    /// How many commits are listed although their rows are gone: the newest may be, and is not counted.
+    pub(crate) fn commits_left(&self, state: &ReadTransaction) -> Result<u64, Trouble> {
+        let Some(commits) = table(state, COMMITS)? else { return Ok(0) };
+        let mut left = 0;
+        for entry in ascending(commits.range::<u64>(..)?) {
+            if entry?.1.value().0 > self.retention.rows_through.0 {
+                break;
+            }
+            left += 1;
+        }
+        Ok(left)
+    }
+
     /// Whether a frame that is missing may be.
     pub(crate) fn frame(&mut self, run: RunId) -> bool {
         let may = run < self.retention.runs_before;

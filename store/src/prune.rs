@@ -135,9 +135,11 @@ fn prune_commits(file: &RedbFile, retention: &Retention) -> Result<(), Fault> {
         |txn| {
             let Some(commits) = table(txn, COMMITS)? else { return Ok(Vec::new()) };
             let mut gone = Vec::new();
+            // The newest stays: commits are numbered on from it.
+            let newest = commits.last()?.map(|(commit, _)| commit.value());
             for entry in ascending(commits.iter()?).take(STEP_ENTRIES) {
                 let (commit, place) = entry?;
-                if place.value().0 > retention.rows_through.0 {
+                if place.value().0 > retention.rows_through.0 || Some(commit.value()) == newest {
                     break;
                 }
                 gone.push(commit.value());
@@ -201,7 +203,8 @@ fn copy_all(from: &ReadTransaction, to: &WriteTransaction, retention: &Retention
     copy(from, to, BEGINS, |_, _| Ok(true))?;
     copy(from, to, ENDS, |_, _| Ok(true))?;
     copy(from, to, FRAMES, |(run, _), _| Ok(*run >= retention.runs_before.0))?;
-    copy(from, to, COMMITS, |_, (row, _)| Ok(*row > retention.rows_through.0))?;
+    let newest = state::Snapshot(from).newest()?.commit;
+    copy(from, to, COMMITS, |commit, (row, _)| Ok(*row > retention.rows_through.0 || *commit == newest))?;
     copy(from, to, OUTBOX, |_, _| Ok(true))
 }
 

@@ -132,7 +132,8 @@ impl Shared {
             Some(place) => Some(place),
             None => state::read(&self.state, |snapshot| snapshot.commit(commit))?,
         };
-        let Some(place) = place else {
+        let through = self.live.read().retention.as_ref().map_or(Position(0), |gone| gone.rows_through);
+        let Some(place) = place.filter(|place| place.row > through) else {
             let live = self.live.read();
             let gone = live.retention.as_ref().filter(|gone| gone.rows_through > Position(0));
             return match gone.filter(|_| commit > CommitNo(0) && commit.0 <= live.newest.commit) {

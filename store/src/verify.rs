@@ -203,6 +203,7 @@ impl Verifier<'_> {
         let (audit, state, report) = (&mut self.audit, &self.state, &mut self.report);
         let resumed = base.read(|txn| {
             audit.resume(&Snapshot(txn))?;
+            audit.totals.commits = audit.totals.commits.saturating_sub(gone.commits_left(txn)?);
             match state {
                 Some((state, _)) => gone.compare_base(txn, state, base.path(), report),
                 None => Ok(()),

@@ -10,12 +10,15 @@ use std::path::PathBuf;
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use reel_abi::id::{CommitNo, RunId, Seq, SpaceName, TagName, Version, WallTime};
-use reel_abi::record::{CellValue, OutboxEntry};
+use reel_abi::record::{CellValue, Frame, OutboxEntry};
 use reel_store::{AppendError, Head, Made, Policy, ReadError, RetentionPlan, Store, Tag, VersionRecord};
 
 use crate::support::*;
 
 type Key = (u8, Vec<u8>);
+
+/// Where a space was opened, and what lies under it.
+type Stretch = (SpaceName, Version, Option<(SpaceName, Version)>);
 
 type Content = BTreeMap<Key, Vec<u8>>;
 
@@ -122,7 +125,7 @@ struct Model {
     /// Where each run began, and when it ended.
     runs: BTreeMap<RunId, (SpaceName, Version, WallTime)>,
     /// What lies under each stretch of versions, in the order in which they were opened.
-    stretches: Vec<(SpaceName, Version, Option<(SpaceName, Version)>)>,
+    stretches: Vec<Stretch>,
     /// When names were removed that are.
     ended: BTreeMap<SpaceName, WallTime>,
     /// What retention removed.
@@ -245,6 +248,7 @@ impl Test {
         let sends = !outbox.is_empty();
         let mut submission = whole(self.store(), &space, head, list, outbox);
         submission.begun.as_mut().unwrap().at = self.model.now();
+        submission.frames = vec![large_frame(submission.run)];
         self.model.clock += 1;
         let at = self.model.now();
         submission.ending.as_mut().unwrap().at = at;
@@ -571,6 +575,17 @@ impl Model {
         self.times.insert((space.clone(), version), at);
         self.history.entry(space.clone()).or_default().push(VersionRecord { version, at, made });
     }
+}
+
+/// So large that log files are soon full.
+fn large_frame(run: RunId) -> Frame {
+    let mut seed = run.0;
+    let raw = std::iter::repeat_with(|| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (seed >> 40) as u8
+    });
+    let raw: Vec<u8> = raw.take(20_000).collect();
+    Frame::pack(run, Seq(0), 3, (WallTime(1), WallTime(2)), &raw).unwrap()
 }
 
 fn tag_name(number: u8) -> TagName {
