@@ -227,7 +227,7 @@ impl Committer {
         }
         let durable = self.shared.head(space).map_err(|error| self.unreadable(error))?;
         if durable != Some(at) {
-            let staged = batch.slice.cell(at.segment, counter.family, &counter.key, at.version);
+            let staged = batch.slice.staged(at.segment, counter.family, &counter.key);
             if let Some(value) = staged {
                 return Ok(counting::number_in(value));
             }

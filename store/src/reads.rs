@@ -32,6 +32,8 @@ pub struct ReadSet {
     spans: Vec<Span>,
     /// So many spans at the beginning are sorted and have gaps between them.
     settled: usize,
+    /// A bit for the mark of each settled key; empty if there are ranges, or nothing is settled.
+    filter: Vec<u64>,
 }
 
 /// From a string to another, by the order of bytes.
@@ -112,6 +114,13 @@ impl ReadSet {
         Some(if last == Last::Through(from) { Reading::Key } else { Reading::Range })
     }
 
+    /// Like [`ReadSet::reading`], quicker for keys that were not read; `mark` is the key's [`mark`].
+    pub(crate) fn reading_marked(&self, mark: u32, family: u8, key: &[u8]) -> Option<Reading> {
+        let fresh = self.settled < self.spans.len();
+        let may_be = self.filter.is_empty() || fresh || self.filter[self.word(mark)] & bit(mark) != 0;
+        if may_be { self.reading(family, key) } else { None }
+    }
+
     /// Sorts what was noted, which makes [`ReadSet::covers`] quick.
     pub(crate) fn settle(&mut self) {
         if self.settled == self.spans.len() {
@@ -125,6 +134,26 @@ impl ReadSet {
         }
         self.settled = self.spans.len();
         self.pack();
+        self.make_filter();
+    }
+
+    fn make_filter(&mut self) {
+        self.filter.clear();
+        if self.spans.iter().any(|span| span.last != Last::Through(span.from)) {
+            return;
+        }
+        self.filter.resize((self.spans.len() / 4).next_power_of_two().max(4), 0);
+        for span in &self.spans {
+            if let Some((family, key)) = slice(&self.bytes, span.from).split_first() {
+                let mark = mark(*family, key);
+                let word = self.word(mark);
+                self.filter[word] |= bit(mark);
+            }
+        }
+    }
+
+    fn word(&self, mark: u32) -> usize {
+        mark as usize & (self.filter.len() - 1)
     }
 
     fn note(&mut self, span: Span) {
@@ -201,6 +230,21 @@ impl ReadSet {
                 Last::Rest => true,
             }
     }
+}
+
+/// A number that a key has, and few others.
+pub(crate) fn mark(family: u8, key: &[u8]) -> u32 {
+    let mut mixed = u64::from(family) ^ key.len() as u64;
+    for chunk in key.chunks(8) {
+        let mut eight = [0; 8];
+        eight[..chunk.len()].copy_from_slice(chunk);
+        mixed = (mixed.rotate_left(23) ^ u64::from_le_bytes(eight)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    }
+    (mixed >> 32) as u32
+}
+
+fn bit(mark: u32) -> u64 {
+    1 << (mark >> 26)
 }
 
 /// Two sets are equal if they cover the same keys by the same spans.
@@ -322,6 +366,8 @@ mod tests {
                 for (family, key) in others.iter().cloned().chain(noted) {
                     let naive = notes.iter().any(|note| in_note(note, family, &key));
                     prop_assert_eq!(set.covers(family, &key), naive, "{} {:?}", family, key);
+                    let marked = set.reading_marked(mark(family, &key), family, &key);
+                    prop_assert_eq!(marked, set.reading(family, &key));
                 }
                 set.settle();
             }
@@ -340,6 +386,7 @@ mod tests {
             }
             set.settled = set.spans.len();
             set.pack();
+            set.make_filter();
             prop_assert!(set.spans.len() <= before.spans.len().div_ceil(2).max(1));
             for note in &notes {
                 let (Note::Key(family, key) | Note::Range(family, key, _)) = note;

@@ -10,7 +10,7 @@ use reel_abi::id::{CommitNo, RunId, SegmentId, SpaceName, Version};
 use crate::chain::Head;
 use crate::error::{ReadError, Trouble};
 use crate::prepared::KeyedCell;
-use crate::reads::{ReadSet, Reading};
+use crate::reads::{ReadSet, Reading, mark};
 use crate::redb_file::{ascending, table};
 use crate::state::{self, Snapshot};
 use crate::store::Shared;
@@ -50,7 +50,7 @@ struct Written {
     version: Version,
     run: RunId,
     batch: u64,
-    /// `length of the key: u32 | family | key`, one after the other.
+    /// `length of the key: u32 | its mark: u32 | family | key`, one after the other.
     keys: Box<[u8]>,
 }
 
@@ -66,10 +66,11 @@ impl Recent {
 
     /// Notes what a commit of this batch writes.
     pub(crate) fn note(&mut self, space: &SpaceName, made: Head, run: RunId, cells: &[KeyedCell]) {
-        let mut keys = Vec::with_capacity(cells.iter().map(|(key, _)| 5 + key.parts().1.len()).sum());
+        let mut keys = Vec::with_capacity(cells.iter().map(|(key, _)| 9 + key.parts().1.len()).sum());
         for (cell, _) in cells {
             let (family, key) = cell.parts();
             keys.extend_from_slice(&(key.len() as u32).to_le_bytes());
+            keys.extend_from_slice(&mark(family, key).to_le_bytes());
             keys.push(family);
             keys.extend_from_slice(key);
         }
@@ -114,8 +115,8 @@ impl Recent {
         };
         let mut known_after = head.version;
         for written in ring.commits.iter().rev().take_while(|written| written.version > base.version) {
-            for (family, key) in keys(&written.keys) {
-                if let Some(reading) = reads.reading(family, key) {
+            for (mark, family, key) in keys(&written.keys) {
+                if let Some(reading) = reads.reading_marked(mark, family, key) {
                     return Err(overtaken_by(reading, (family, key), written.version, written.run));
                 }
             }
@@ -126,13 +127,14 @@ impl Recent {
 }
 
 /// The keys of [`Written`].
-fn keys(mut packed: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
+fn keys(mut packed: &[u8]) -> impl Iterator<Item = (u32, u8, &[u8])> {
     std::iter::from_fn(move || {
         let (len, rest) = packed.split_first_chunk::<4>()?;
+        let (mark, rest) = rest.split_first_chunk::<4>()?;
         let (family, rest) = rest.split_first()?;
         let (key, rest) = rest.split_at_checked(u32::from_le_bytes(*len) as usize)?;
         packed = rest;
-        Some((*family, key))
+        Some((u32::from_le_bytes(*mark), *family, key))
     })
 }
 

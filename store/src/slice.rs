@@ -69,6 +69,19 @@ pub(crate) struct Slice {
     pub(crate) bytes: usize,
     /// What the item before opened, in the same row.
     opened: Option<Head>,
+    /// What the row at hand adds.
+    loose: Loose,
+}
+
+/// What a row adds to the trees, in the order it came: a tree is made quickly of many entries at once.
+#[derive(Debug, Default)]
+struct Loose {
+    cells: Vec<(CellKey, CellValue)>,
+    versions: Vec<((SpaceName, Version), Origin)>,
+    begins: Vec<(RunId, Box<[u8]>)>,
+    ends: Vec<(RunId, Box<[u8]>)>,
+    frames: Vec<((RunId, Seq), FramePlace)>,
+    commits: Vec<(CommitNo, ItemPlace)>,
 }
 
 impl Slice {
@@ -83,6 +96,13 @@ impl Slice {
     /// The items so far were a row.
     pub(crate) fn end_row(&mut self, end: RowEnd, log_bytes: usize) {
         self.opened = None;
+        let Loose { cells, versions, begins, ends, frames, commits } = std::mem::take(&mut self.loose);
+        pour(cells, &mut self.cells);
+        pour(versions, &mut self.versions);
+        pour(begins, &mut self.begins);
+        pour(ends, &mut self.ends);
+        pour(frames, &mut self.frames);
+        pour(commits, &mut self.commits);
         self.end = end;
         self.rows += 1;
         self.log_bytes += log_bytes;
@@ -125,7 +145,7 @@ impl Slice {
             }
             LogItem::Branched { space, segment, version, parent, at, .. } => {
                 let origin = Origin { commit: CommitNo(0), run: RunId(0), at };
-                self.versions.insert((space.clone(), version), origin);
+                self.loose.versions.push(((space.clone(), version), origin));
                 self.branches += 1;
                 self.absorb_opening(space, Head { segment, version }, Some(parent));
             }
@@ -150,24 +170,24 @@ impl Slice {
         // A space's first run is behind its opening in the same row, and says when that was.
         if self.opened.take() == Some(head) {
             let origin = Origin { commit: CommitNo(0), run, at };
-            self.versions.insert((space.clone(), head.version), origin);
+            self.loose.versions.push(((space.clone(), head.version), origin));
         }
         self.bytes += ENTRY_BYTES + encoded.len();
-        self.begins.insert(run, encoded);
+        self.loose.begins.push((run, encoded));
     }
 
     /// Takes in where events are.
     pub(crate) fn absorb_frame(&mut self, place: ItemPlace, first: (RunId, Seq), count: u32) {
         self.opened = None;
         self.bytes += ENTRY_BYTES;
-        self.frames.insert(first, FramePlace { place, count });
+        self.loose.frames.push((first, FramePlace { place, count }));
     }
 
     /// Takes in a commit but for its changes of spaces.
     pub(crate) fn absorb_commit(&mut self, place: ItemPlace, number: CommitNo, outbox: Vec<OutboxEntry>) {
         self.opened = None;
         self.bytes += ENTRY_BYTES;
-        self.commits.insert(number, place);
+        self.loose.commits.push((number, place));
         if !outbox.is_empty() {
             self.bytes += outbox.iter().map(|entry| 256 + entry.changes.len() * 256).sum::<usize>();
             self.outbox.insert(number, Some(outbox));
@@ -178,7 +198,7 @@ impl Slice {
     pub(crate) fn absorb_end(&mut self, run: RunId, encoded: Box<[u8]>) {
         self.opened = None;
         self.bytes += ENTRY_BYTES + encoded.len();
-        self.ends.insert(run, encoded);
+        self.loose.ends.push((run, encoded));
     }
 
     fn absorb_opening(&mut self, space: SpaceName, head: Head, parent: Option<(SegmentId, Version)>) {
@@ -200,14 +220,14 @@ impl Slice {
         for (key, value) in cells {
             let inline = if let CellValue::Inline { bytes } = &value { bytes.len() } else { 0 };
             self.bytes += ENTRY_BYTES + key.bytes().len() + inline;
-            self.cells.insert(key, value);
+            self.loose.cells.push((key, value));
         }
         match self.heads.get_mut(&space) {
             Some(old) => *old = made,
             None => drop(self.heads.insert(space.clone(), made)),
         }
         self.bytes += ENTRY_BYTES;
-        self.versions.insert((space, made.version), origin);
+        self.loose.versions.push(((space, made.version), origin));
     }
 
     /// Takes in a slice of the rows that follow.
@@ -234,6 +254,7 @@ impl Slice {
             branches,
             bytes,
             opened: _,
+            loose: _,
         } = newer;
         self.cells.extend(cells);
         self.segments.extend(segments);
@@ -260,16 +281,20 @@ impl Slice {
         }
     }
 
+    /// The newest value of a cell in the row at hand or those before.
+    pub(crate) fn staged(&self, segment: SegmentId, family: u8, key: &[u8]) -> Option<&CellValue> {
+        let cell = CellKey::new(segment, family, key, Version(u64::MAX));
+        let loose = self.loose.cells.iter().rev().find(|(loose, _)| cell.is_version_of(loose.bytes()));
+        loose.map(|(_, value)| value).or_else(|| self.newest(&cell))
+    }
+
     /// The newest version of a cell up to that of the key.
     pub(crate) fn newest(&self, key: &CellKey) -> Option<&CellValue> {
         let (found, value) = self.cells.range(key..).next()?;
         key.is_version_of(found.bytes()).then_some(value)
     }
+}
 
-    /// The newest version of a cell up to `version`.
-    pub(crate) fn cell(&self, segment: SegmentId, family: u8, key: &[u8], version: Version) -> Option<&CellValue> {
-        let newest = CellKey::new(segment, family, key, version);
-        let oldest = CellKey::new(segment, family, key, Version(0));
-        self.cells.range(newest..=oldest).next().map(|(_, value)| value)
-    }
+fn pour<K: Ord, V>(loose: Vec<(K, V)>, tree: &mut BTreeMap<K, V>) {
+    if tree.is_empty() { *tree = loose.into_iter().collect() } else { tree.extend(loose) }
 }
