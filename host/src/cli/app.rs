@@ -14,8 +14,8 @@ use super::exit::{self, Exit};
 use super::failure::Failure;
 use super::io::{Io, with_streams};
 use super::{
-    admin, completions, diff, fork, fs, history, inspect, kv, log, outbox, replay, resume, rollback, run, runs, show,
-    spaces, tag, verify,
+    admin, compact, completions, diff, fork, fs, gc, history, inspect, kv, log, outbox, replay, resume, rollback, run,
+    runs, show, spaces, tag, verify,
 };
 use crate::world::process;
 
@@ -47,6 +47,8 @@ enum Command {
     Kv(kv::Args),
     Outbox(outbox::Args),
     Verify(verify::Args),
+    Gc(gc::Args),
+    Compact(compact::Args),
     Inspect(inspect::Args),
     Completions(completions::Args),
 }
@@ -122,6 +124,7 @@ impl Cli {
             Command::Fs(args) => args.only_reads(),
             Command::Run(_) | Command::Replay(_) | Command::Resume(_) | Command::Verify(_) => false,
             Command::Inspect(_) | Command::Completions(_) | Command::Outbox(_) => false,
+            Command::Gc(_) | Command::Compact(_) => false,
         }
     }
 
@@ -146,6 +149,7 @@ impl Cli {
             Command::Fs(args) => args.read(database, io),
             Command::Run(_) | Command::Replay(_) | Command::Resume(_) | Command::Verify(_) => None,
             Command::Inspect(_) | Command::Completions(_) | Command::Outbox(_) => None,
+            Command::Gc(_) | Command::Compact(_) => None,
         }
     }
 
@@ -156,6 +160,8 @@ impl Cli {
             Command::Resume(args) => resume::execute(args, &self.database, io),
             Command::Verify(args) => verify::execute(args, &self.database, io),
             Command::Outbox(args) => outbox::execute(args, &self.database, io),
+            Command::Gc(args) => gc::execute(args, &self.database, io),
+            Command::Compact(args) => compact::execute(args, &self.database, io),
             Command::Inspect(args) => inspect::execute(args, io),
             Command::Completions(args) => completions::execute(args, io),
             Command::Fs(args) if !args.only_reads() => args.execute(&self.database, io),

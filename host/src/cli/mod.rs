@@ -7,6 +7,7 @@
 mod admin;
 mod app;
 mod cargo;
+mod compact;
 mod completions;
 mod copies;
 mod database;
@@ -19,6 +20,7 @@ mod exit;
 mod failure;
 mod fork;
 mod fs;
+mod gc;
 mod grants;
 mod hexdump;
 mod history;

@@ -16,6 +16,7 @@ pub mod examine;
 pub mod files_at;
 pub mod import;
 pub mod keys_at;
+pub mod named;
 pub mod outbox;
 pub mod past;
 pub mod paths;

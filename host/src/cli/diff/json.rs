@@ -6,13 +6,16 @@ use reel_abi::value::Value;
 use serde::Serialize;
 
 use super::lines::{self, Hunk};
-use super::{Args, Contents, Counts, Side, TEXT_BYTES, Totals, Way, contents};
+use super::{Args, Contents, Counts, Side, Totals, Way, contents};
 use crate::cli::failure::Failure;
 use crate::cli::io::Io;
 use crate::cli::json::{self, Bytes};
 use crate::runtime::cells::{Cells, length};
 use crate::runtime::diff::{Difference, KeyChange, PathChange};
 use crate::txn::node::Node;
+
+/// Larger values are told by their length alone.
+const VALUE_BYTES: u64 = 64 << 10;
 
 #[derive(Serialize)]
 struct Item<'a> {
@@ -182,7 +185,7 @@ fn path(
 
 fn key(args: &Args, difference: &Difference, change: &KeyChange, io: &mut Io<'_>) -> Result<(), Failure> {
     let value = |cells: &Cells, value: &Option<CellValue>| -> Option<Bytes> {
-        let value = value.as_ref().filter(|value| !args.summary && length(value) <= TEXT_BYTES)?;
+        let value = value.as_ref().filter(|value| !args.summary && length(value) <= VALUE_BYTES)?;
         Some(Bytes(Value::Bytes(cells.bytes(value).ok()?)))
     };
     let line = Key {
