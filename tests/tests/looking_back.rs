@@ -11,8 +11,9 @@ use reel_host::runtime::cells::length;
 use reel_host::runtime::diff::{Difference, diff};
 use reel_host::runtime::files_at::FilesAt;
 use reel_host::runtime::keys_at::KeysAt;
-use reel_host::runtime::past::{Found, Subject, past};
-use reel_store::{Head, Made, Store};
+use reel_host::runtime::named::named;
+use reel_host::runtime::past::{Found, Subject, is_kept, past};
+use reel_store::{Head, Made, Policy, Store};
 use reel_tests::guests::{Target, guest};
 use reel_tests::lab::{Lab, Trial};
 use reel_tests::script::{self, cases};
@@ -133,19 +134,32 @@ fn name(text: &str) -> SpaceName {
     text.parse().expect("a name")
 }
 
+/// The seed of a step, from which its clock is set: more than an hour after the step before.
+fn seed(number: usize) -> u64 {
+    (number as u64 + 1) << 20
+}
+
+/// When a step is done, in nanoseconds.
+fn moment(number: usize) -> u64 {
+    1_700_000_000_000_000_000 + (seed(number).wrapping_mul(1_000_000_007) >> 8)
+}
+
 /// A database in which these steps were done.
 fn done(chaos: &[u8], steps: &[Step]) -> Lab {
     let lab = Lab::new();
     let main = name("main");
     for (number, step) in steps.iter().enumerate() {
-        let at = WallTime(1_700_000_000_000_000_000 + number as u64);
+        let at = WallTime(moment(number));
         let head = lab.store.head(&main).expect("head");
         let some = |index: usize| {
             let head = head?;
             lab.store.head_at(&main, Version(index as u64 % (head.version.0 + 1))).expect("head")
         };
         match step {
-            Step::Run(script) => drop(lab.run(chaos, &Trial::args(&["/", &script.join("\n")]))),
+            Step::Run(script) => {
+                let trial = Trial { seed: seed(number), ..Trial::args(&["/", &script.join("\n")]) };
+                drop(lab.run(chaos, &trial));
+            }
             Step::Rollback(index) => {
                 if let (Some(head), Some(to)) = (head, some(*index)) {
                     lab.store.rollback(&main, head, to, at).expect("rollback");
@@ -213,40 +227,72 @@ fn a_history_names_every_version_that_changed_something() {
     TestRunner::new(cases(15))
         .run(&steps(), |steps| {
             let lab = done(&chaos, &steps);
-            let (store, main) = (&lab.store, name("main"));
-            let Some(head) = store.head(&main).expect("head") else { return Ok(()) };
-            let seen = seen(store, &main, head);
-            let (mut paths, mut keys) = (BTreeSet::new(), BTreeSet::new());
-            for (.., contents) in &seen {
-                paths.extend(contents.paths.keys().cloned());
-                keys.extend(contents.keys.keys().cloned());
-            }
-            for path in paths {
-                let told = past(store, &main, head, &Subject::Path(path.clone()), usize::MAX).expect("past");
-                let at = |contents: &Contents| contents.paths.get(&path).cloned();
-                let matches = |found: &Found, is: Option<(NodeKind, Vec<u8>)>| match (found, is) {
-                    (Found::Nothing, None) => true,
-                    (Found::Node(_, node), Some((kind, bytes))) => {
-                        node.kind == kind && (kind != NodeKind::File || node.size == bytes.len() as u64)
-                    }
-                    _ => false,
-                };
-                holds(&seen, &told, at, matches, &path)?;
-            }
-            for (bucket, key) in keys {
-                let subject = Subject::Key { bucket: bucket.clone(), key: key.clone() };
-                let told = past(store, &main, head, &subject, usize::MAX).expect("past");
-                let at = |contents: &Contents| contents.keys.get(&(bucket.clone(), key.clone())).cloned();
-                let matches = |found: &Found, is: Option<Vec<u8>>| match (found, is) {
-                    (Found::Nothing, None) => true,
-                    (Found::Value(value), Some(bytes)) => length(value) == bytes.len() as u64,
-                    _ => false,
-                };
-                holds(&seen, &told, at, matches, &format!("{bucket:?} {key:?}"))?;
-            }
-            Ok(())
+            let Some(head) = lab.store.head(&name("main")).expect("head") else { return Ok(()) };
+            histories_hold(&lab.store, &seen(&lab.store, &name("main"), head), head)
         })
         .expect("law");
+}
+
+#[test]
+fn a_history_stays_true_when_a_part_of_it_is_let_go() {
+    let chaos = fs::read(guest("chaos", Target::P2)).expect("chaos");
+    let strategy = (steps(), any::<prop::sample::Index>(), prop::collection::vec(any::<prop::sample::Index>(), 0..3));
+    TestRunner::new(cases(15))
+        .run(&strategy, |(steps, index, tagged)| {
+            let lab = done(&chaos, &steps);
+            let (store, main) = (&lab.store, name("main"));
+            let Some(head) = store.head(&main).expect("head") else { return Ok(()) };
+            for (number, index) in tagged.iter().enumerate() {
+                let version = Version(index.index(head.version.0 as usize + 1) as u64);
+                let tag = format!("tag{number}").parse().expect("a name");
+                let head = store.head_at(&main, version).expect("head").expect("a version");
+                store.set_tag(&tag, &main, head, WallTime(moment(steps.len()))).expect("tagged");
+            }
+            let seen = seen(store, &main, head);
+            let before = WallTime(moment(index.index(steps.len())) + 1);
+            let at = WallTime(moment(steps.len() + 1));
+            let policy = Policy { at, words: "a test".into(), before, keep_tagged: true };
+            store.retain(&policy, &mut named).expect("retention");
+            histories_hold(store, &seen, head)
+        })
+        .expect("law");
+}
+
+/// Versions with what made them, what was there just before, and what they hold.
+type Seen = [((SpaceName, Version), Made, Contents, Contents)];
+
+/// Holds the histories of all paths and keys that there ever were against what was there.
+fn histories_hold(store: &Store, seen: &Seen, head: Head) -> Result<(), TestCaseError> {
+    let main = name("main");
+    let (mut paths, mut keys) = (BTreeSet::new(), BTreeSet::new());
+    for (.., contents) in seen {
+        paths.extend(contents.paths.keys().cloned());
+        keys.extend(contents.keys.keys().cloned());
+    }
+    for path in paths {
+        let told = past(store, &main, head, &Subject::Path(path.clone()), usize::MAX).expect("past");
+        let at = |contents: &Contents| contents.paths.get(&path).cloned();
+        let matches = |found: &Found, is: Option<(NodeKind, Vec<u8>)>| match (found, is) {
+            (Found::Unknown, _) | (Found::Nothing, None) => true,
+            (Found::Node(_, node), Some((kind, bytes))) => {
+                node.kind == kind && (kind != NodeKind::File || node.size == bytes.len() as u64)
+            }
+            _ => false,
+        };
+        holds(store, seen, &told, at, matches, &path)?;
+    }
+    for (bucket, key) in keys {
+        let subject = Subject::Key { bucket: bucket.clone(), key: key.clone() };
+        let told = past(store, &main, head, &subject, usize::MAX).expect("past");
+        let at = |contents: &Contents| contents.keys.get(&(bucket.clone(), key.clone())).cloned();
+        let matches = |found: &Found, is: Option<Vec<u8>>| match (found, is) {
+            (Found::Unknown, _) | (Found::Nothing, None) => true,
+            (Found::Value(value), Some(bytes)) => length(value) == bytes.len() as u64,
+            _ => false,
+        };
+        holds(store, seen, &told, at, matches, &format!("{bucket:?} {key:?}"))?;
+    }
+    Ok(())
 }
 
 /// The versions that a head sees, newest first: where they are, what made them, what was there just before and what they hold.
@@ -274,7 +320,8 @@ fn seen(store: &Store, space: &SpaceName, head: Head) -> Vec<((SpaceName, Versio
 }
 
 fn holds<T: PartialEq + std::fmt::Debug>(
-    seen: &[((SpaceName, Version), Made, Contents, Contents)],
+    store: &Store,
+    seen: &Seen,
     told: &[reel_host::runtime::past::Step],
     at: impl Fn(&Contents) -> Option<T>,
     matches: impl Fn(&Found, Option<T>) -> bool,
@@ -290,9 +337,22 @@ fn holds<T: PartialEq + std::fmt::Debug>(
         prop_assert!(matches(&step.after, at(after)), "{}: {:?} after {:?}", what, step, at(after));
         prop_assert!(matches(&step.before, at(before)), "{}: {:?} before {:?}", what, step, at(before));
     }
-    for ((space, version), _, before, after) in seen {
+    for ((space, version), made, before, after) in seen {
         let is_told = told.iter().any(|step| (&step.space, &step.version) == (space, version));
-        prop_assert!(at(before) == at(after) || is_told, "{}: {}@{} is not told: {:?}", what, space, version, told);
+        let (other, older) = match made {
+            Made::Fork { source, version } => (source, Some(*version)),
+            _ => (space, version.0.checked_sub(1).map(Version)),
+        };
+        let kept = is_kept(store, space, *version).expect("read")
+            && older.is_none_or(|older| is_kept(store, other, older).expect("read"));
+        prop_assert!(
+            at(before) == at(after) || is_told || !kept,
+            "{}: {}@{} is not told: {:?}",
+            what,
+            space,
+            version,
+            told
+        );
     }
     Ok(())
 }

@@ -24,7 +24,7 @@ use super::units;
 use super::when::SpaceAt;
 use crate::runtime::cells::{Cells, length};
 use crate::runtime::files_at::LookError;
-use crate::runtime::past::{Found, Step, Subject, past};
+use crate::runtime::past::{Found, Step, Subject, is_kept, past};
 
 /// Characters of a program's name and of a value that the table shows.
 const SHOWN: usize = 40;
@@ -72,6 +72,8 @@ struct Json<'a> {
     source: Option<&'a str>,
     source_version: Option<u64>,
     tags: Vec<&'a str>,
+    /// Whether it can be looked at: `reel gc` may have removed it.
+    kept: bool,
     #[serde(flatten)]
     change: Option<Change<'a>>,
 }
@@ -155,8 +157,10 @@ fn whole(args: &Args, database: &Opened, mut names: Names<'_>, io: &mut Io<'_>) 
         shown += 1;
         let program = names.program(made);
         let tags = names.tags(space, *version);
+        let kept = is_kept(store, space, *version)?;
         if args.json {
-            json::line(io.out, &line(space, *version, at.0, made, program.as_deref(), tags, None))?;
+            let line = line(space, *version, at.0, made, program.as_deref(), tags, None);
+            json::line(io.out, &Json { kept, ..line })?;
             continue;
         }
         if shown == 1 {
@@ -168,7 +172,10 @@ fn whole(args: &Args, database: &Opened, mut names: Names<'_>, io: &mut Io<'_>) 
             Cell::new(dates::short(at.0)),
             Cell::new(by(made)),
             Cell::new(short(program.as_deref().unwrap_or_default())),
-            Cell::new(tags.join(", ")).painted(|t| paint.hint(t)),
+            match kept {
+                true => Cell::new(tags.join(", ")).painted(|t| paint.hint(t)),
+                false => Cell::new("not kept").painted(|t| paint.dim(t)),
+            },
         ]);
     }
     table.write(io.out)?;
@@ -219,7 +226,8 @@ fn one(
             let value = value(store, step);
             let tags = names.tags(space, *version);
             let change = change(step, value.map(|bytes| Bytes(Value::Bytes(bytes))));
-            json::line(io.out, &line(space, *version, at.0, made, program.as_deref(), tags, Some(change)))?;
+            let line = line(space, *version, at.0, made, program.as_deref(), tags, Some(change));
+            json::line(io.out, &Json { kept: is_kept(store, space, *version)?, ..line })?;
             continue;
         }
         if table.len() == 0 {
@@ -275,6 +283,7 @@ fn line<'a>(
         source,
         source_version,
         tags,
+        kept: true,
         change,
     }
 }
@@ -282,7 +291,8 @@ fn line<'a>(
 /// In which way a step changed the subject.
 fn way(step: &Step) -> &'static str {
     match (&step.before, &step.after) {
-        _ if step.before == step.after => "kept",
+        _ if step.before == step.after => "same",
+        (Found::Unknown, _) => "earliest",
         (Found::Nothing, _) => "made",
         (_, Found::Nothing) => "removed",
         (Found::Node(old, _), Found::Node(new, _)) if old != new => "replaced",
@@ -292,7 +302,7 @@ fn way(step: &Step) -> &'static str {
 
 fn change(step: &Step, value: Option<Bytes>) -> Change<'_> {
     let (kind, size, target) = match &step.after {
-        Found::Nothing => (None, None, None),
+        Found::Nothing | Found::Unknown => (None, None, None),
         Found::Node(_, node) => {
             let target = (node.kind == NodeKind::Symlink).then_some(node.target.as_str());
             (Some(node.kind.word()), Some(node.size), target)
@@ -315,7 +325,7 @@ fn value(store: &Store, step: &Step) -> Option<Vec<u8>> {
 /// `changed, 1.2 KiB`
 fn told(store: &Store, step: &Step) -> String {
     let what = match &step.after {
-        Found::Nothing => return way(step).to_owned(),
+        Found::Nothing | Found::Unknown => return way(step).to_owned(),
         Found::Node(_, node) => match node.kind {
             NodeKind::File => units::bytes(node.size),
             NodeKind::Symlink => format!("link to {}", Quoted(&node.target, SHOWN)),

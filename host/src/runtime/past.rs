@@ -62,6 +62,8 @@ pub enum Found {
     Node(u64, Node),
     /// A value.
     Value(CellValue),
+    /// What retention has removed.
+    Unknown,
 }
 
 /// Up to `limit` versions that changed the subject, newest first.
@@ -206,15 +208,39 @@ impl<'a> Line<'a> {
         Ok(timeline)
     }
 
+    /// Whether the version at a place can still be looked at.
+    fn is_kept(&self, place: usize) -> Result<bool, ReadError> {
+        let at = self.versions.len().checked_sub(place).and_then(|index| self.versions.get(index));
+        // Before the first version there was nothing.
+        let Some((space, record)) = at else { return Ok(true) };
+        is_kept(self.store, space, record.version)
+    }
+
     /// The newest of a timeline as steps, with the rollbacks and forks that lie between.
     fn steps(&self, timeline: Timeline, subject: &Subject, limit: usize) -> Result<Vec<Step>, LookError> {
         let mut steps = BTreeMap::new();
+        let ends = timeline.iter().skip(1).map(|(place, _)| *place).chain([self.versions.len() + 1]);
+        let ends: Vec<usize> = ends.collect();
         let mut before = Found::Nothing;
-        for (place, after) in timeline {
-            if place > 0 && (before != Found::Nothing || after != Found::Nothing) {
-                steps.insert(place, (before, after.clone()));
-            }
+        let mut newest = Vec::new();
+        for ((place, after), end) in timeline.into_iter().zip(ends) {
+            newest.push((place, end, before, after.clone()));
             before = after;
+        }
+        for (place, end, mut before, after) in newest.into_iter().rev().filter(|(place, ..)| *place > 0) {
+            // What no version shows any more may have lost a part.
+            if !self.is_kept(end - 1)? && !self.is_kept(place)? {
+                continue;
+            }
+            if !self.is_kept(place - 1)? {
+                before = Found::Unknown;
+            }
+            if !matches!((&before, &after), (Found::Nothing | Found::Unknown, Found::Nothing)) {
+                steps.insert(place, (before, after));
+            }
+            if steps.len() >= limit {
+                break;
+            }
         }
         for (index, (space, record)) in self.versions.iter().enumerate() {
             let place = self.versions.len() - index;
@@ -223,18 +249,15 @@ impl<'a> Line<'a> {
                 Made::Rollback { .. } => {
                     let after = self.found(space, record.version, subject)?;
                     let before = record.version.0.checked_sub(1).map(Version);
-                    let before = before.map_or(Ok(Found::Nothing), |before| self.found(space, before, subject));
-                    match before {
-                        Ok(before) if before == after => {}
-                        Ok(before) => drop(steps.insert(place, (before, after))),
-                        // What it led away from is not kept any more.
-                        Err(LookError::Read(ReadError::Pruned { .. })) => {}
-                        Err(error) => return Err(error),
+                    let before = before.map_or(Ok(Found::Nothing), |before| self.found(space, before, subject))?;
+                    // What it led away from may not be kept any more.
+                    if before != after && before != Found::Unknown && after != Found::Unknown {
+                        steps.insert(place, (before, after));
                     }
                 }
                 Made::Fork { .. } => {
                     let found = self.found(space, record.version, subject)?;
-                    if found != Found::Nothing {
+                    if !matches!(found, Found::Nothing | Found::Unknown) {
                         steps.insert(place, (found.clone(), found));
                     }
                 }
@@ -252,7 +275,19 @@ impl<'a> Line<'a> {
     /// What a version of a space holds.
     fn found(&self, space: &SpaceName, version: Version, subject: &Subject) -> Result<Found, LookError> {
         let Some(head) = self.store.head_at(space, version)? else { return Ok(Found::Nothing) };
-        found(&Cells::at(self.store, head)?, subject)
+        match Cells::at(self.store, head) {
+            Err(LookError::Read(ReadError::Pruned { .. })) => Ok(Found::Unknown),
+            cells => found(&cells?, subject),
+        }
+    }
+}
+
+/// Whether a version can still be looked at: retention may have removed it.
+pub fn is_kept(store: &Store, space: &SpaceName, version: Version) -> Result<bool, ReadError> {
+    match store.head_at(space, version).and_then(|head| head.map(|head| store.view(head)).transpose()) {
+        Ok(_) => Ok(true),
+        Err(ReadError::Pruned { .. }) => Ok(false),
+        Err(error) => Err(error),
     }
 }
 

@@ -126,7 +126,7 @@ fn a_fork_goes_its_own_way() {
     let history = cells(&desk.reel(&["history", "trial"]).well());
     assert_eq!(history[1..], ["1 run 4 write.wasm", "0 fork of main@1"]);
     let history = cells(&desk.reel(&["history", "trial", "a.txt"]).well());
-    assert_eq!(history[1..], ["trial@0 fork of main@1 kept, 14 B", "main@1 run 1 reel fs import made, 14 B"]);
+    assert_eq!(history[1..], ["trial@0 fork of main@1 same, 14 B", "main@1 run 1 reel fs import made, 14 B"]);
 }
 
 #[test]
