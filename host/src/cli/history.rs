@@ -203,9 +203,9 @@ fn one(
     };
     let progress = Progress::new(io.look.err_terminal && !database.served);
     progress.begin(&format!("looking through the history of {space}"));
-    let steps = past(store, space, head, subject, limit(args));
+    let found = Cells::at(store, head).and_then(|cells| Ok((cells, past(store, space, head, subject, limit(args))?)));
     progress.finish();
-    let steps = steps.map_err(|error| match error {
+    let (cells, steps) = found.map_err(|error| match error {
         LookError::Read(error) => Failure::from(error),
         other => Failure::new(Exit::DATABASE, format!("{about}: {other}")),
     })?;
@@ -223,7 +223,7 @@ fn one(
         let Step { space, version, at, made, .. } = step;
         let program = names.program(made);
         if args.json {
-            let value = value(store, step);
+            let value = value(&cells, step);
             let tags = names.tags(space, *version);
             let change = change(step, value.map(|bytes| Bytes(Value::Bytes(bytes))));
             let line = line(space, *version, at.0, made, program.as_deref(), tags, Some(change));
@@ -239,7 +239,7 @@ fn one(
             Cell::new(dates::short(at.0)),
             Cell::new(by(made)),
             Cell::new(short(program.as_deref().unwrap_or_default())),
-            Cell::new(told(store, step)),
+            Cell::new(told(&cells, step)),
         ]);
     }
     table.write(io.out)?;
@@ -312,18 +312,17 @@ fn change(step: &Step, value: Option<Bytes>) -> Change<'_> {
     Change { change: way(step), kind, size, target, value }
 }
 
-/// The value after a step, if it is small and can be read.
-fn value(store: &Store, step: &Step) -> Option<Vec<u8>> {
+/// The value after a step, if it is small and can be read. What a value is kept as does not depend on the version.
+fn value(cells: &Cells, step: &Step) -> Option<Vec<u8>> {
     let Found::Value(value) = &step.after else { return None };
     if length(value) > VALUE_BYTES {
         return None;
     }
-    let head = store.head_at(&step.space, step.version).ok()??;
-    Cells::at(store, head).ok()?.bytes(value).ok()
+    cells.bytes(value).ok()
 }
 
 /// `changed, 1.2 KiB`
-fn told(store: &Store, step: &Step) -> String {
+fn told(cells: &Cells, step: &Step) -> String {
     let what = match &step.after {
         Found::Nothing | Found::Unknown => return way(step).to_owned(),
         Found::Node(_, node) => match node.kind {
@@ -331,7 +330,7 @@ fn told(store: &Store, step: &Step) -> String {
             NodeKind::Symlink => format!("link to {}", Quoted(&node.target, SHOWN)),
             _ => "directory".to_owned(),
         },
-        Found::Value(stored) => match value(store, step) {
+        Found::Value(stored) => match value(cells, step) {
             Some(bytes) => match std::str::from_utf8(&bytes) {
                 Ok(text) => Quoted(text, SHOWN).to_string(),
                 Err(_) => QuotedBytes(&bytes, SHOWN).to_string(),

@@ -140,7 +140,8 @@ impl Compare<'_> {
         for (path, node) in after.clone() {
             let Some(from) = places.get(&node).filter(|from| **from != path) else { continue };
             if self.new.node(node)?.is_some_and(|node| node.kind == NodeKind::Directory) {
-                (before.remove(from), after.remove(&path));
+                before.remove(from);
+                after.remove(&path);
                 changes.push(self.change(path, Some(from.clone()), Some(node), Some(node))?);
             }
         }

@@ -390,9 +390,7 @@ fn differences_in_names() {
     );
     let page = desk.reel(&["diff", "main@1"]).well();
     assert!(
-        page.contains(
-            "renamed directory /d -> /f\nrenamed file /d/e/x -> /f/e/x\nbinary file /f/e/x: 5 B -> 5 B\n"
-        ),
+        page.contains("renamed directory /d -> /f\nrenamed file /d/e/x -> /f/e/x\nbinary file /f/e/x: 5 B -> 5 B\n"),
         "{page}"
     );
     assert!(page.contains("/empty: a directory became a file of 1 B\n"), "{page}");
@@ -488,7 +486,7 @@ fn buckets_keys_and_their_histories() {
         (Some("removed"), Some(2), &Value::Null)
     );
     let history = cells(&desk.reel(&["history", "main", "--kv", "odd", "00ff", "--hex"]).well());
-    assert_eq!(history[1..], ["main@1 run 1 kvtool.wasm made, b\"\\x01\\x02\""]);
+    assert_eq!(history[1..], ["main@1 run 1 kvtool.wasm made, \"\\x01\\x02\""]);
     desk.reel(&["history", "main", "--kv", "orders", "99"]).fails(66);
     desk.reel(&["history", "main", "a", "--kv", "b", "k"]).fails(2);
     desk.reel(&["history", "main", "--kv", "b"]).fails(2);
@@ -669,4 +667,93 @@ fn damage_elsewhere_does_not_matter() {
     assert_eq!(desk.reel(&["fork", "main@2", "fork"]).out, "fork@0\n");
     assert_eq!(desk.reel(&["spaces"]).code, Some(0));
     assert_eq!(desk.reel(&["diff", "main@0", "@1"]).code, Some(120));
+}
+
+#[test]
+fn history_that_is_let_go_of_is_missed_by_name() {
+    let desk = with_kvtool();
+    for value in ["one", "two", "three"] {
+        run(&desk, "kvtool.wasm", &[&format!("store.set b k {value}"), &format!("file.write a {value}")]);
+        import(&desk, &[("big", &value.repeat(10_000))]);
+    }
+    assert_eq!(desk.reel(&["tag", "release", "main@2"]).code, Some(0));
+    assert_eq!(desk.reel(&["fork", "main@3", "trial"]).code, Some(0));
+    let said = desk.reel(&["gc"]);
+    assert_eq!((said.code, said.err.as_str()), (Some(0), ""));
+    assert!(said.out.starts_with("there is nothing to remove from before 2"), "{}", said.out);
+    std::thread::sleep(std::time::Duration::from_millis(50));
+    let said = desk.reel(&["gc", "--keep", "10ms"]);
+    assert!(
+        said.out.starts_with("to be removed, from before 2") && said.out.contains(" (UTC), but for tagged versions:\n"),
+        "{}",
+        said.out
+    );
+    assert!(said.out.contains("\n  4 versions of main\n  the events of 6 runs\n"), "{}", said.out);
+    assert_eq!(said.err, "nothing was removed yet; to do it: reel gc --keep 10ms --apply\n");
+    assert_eq!(desk.reel(&["kv", "get", "main@1", "b", "k"]).well(), "one");
+    let plan = json(&desk.reel(&["gc", "--keep", "10ms", "--json"]).well()).remove(0);
+    assert_eq!((&plan["applied"], &plan["spaces"][0]["versions"]), (&Value::Bool(false), &Value::from(4)));
+    assert!(plan["payloads"].as_u64() > Some(0));
+    let done = json(&desk.reel(&["gc", "--keep", "10ms", "--apply", "--json"]).well()).remove(0);
+    assert_eq!(
+        (&done["applied"], &done["spaces"][0]["versions"], &done["runs"]),
+        (&Value::Bool(true), &Value::from(4), &Value::from(6))
+    );
+    let gone = |args: &[&str]| {
+        let said = desk.reel(args).fails(66);
+        assert!(said.contains(" is not kept any more\n  at `reel gc --keep 10ms` removed it at 2"), "{args:?}: {said}");
+    };
+    gone(&["kv", "get", "main@1", "b", "k"]);
+    gone(&["rollback", "main", "--to", "4"]);
+    gone(&["fork", "main@5", "late"]);
+    gone(&["diff", "main@1"]);
+    gone(&["diff", "main", "@5"]);
+    gone(&["tag", "late", "main@4"]);
+    gone(&["fs", "ls", "main@4:"]);
+    gone(&["log", "1"]);
+    gone(&["replay", "1"]);
+    // Tags and forks keep what they name.
+    assert_eq!(desk.reel(&["kv", "get", "main@release", "b", "k"]).well(), "one");
+    assert_eq!(desk.reel(&["kv", "get", "trial", "b", "k"]).well(), "two");
+    assert_eq!(desk.reel(&["kv", "get", "main", "b", "k"]).well(), "three");
+    assert!(desk.reel(&["diff", "main@release", "trial"]).well().contains("~ \"k\": \"one\" -> \"two\"\n"));
+    let history = cells(&desk.reel(&["history", "main"]).well());
+    assert_eq!(
+        history[1..],
+        [
+            "6 run 6 reel fs import",
+            "5 run 5 kvtool.wasm not kept",
+            "4 run 4 reel fs import not kept",
+            "3 run 3 kvtool.wasm",
+            "2 run 2 reel fs import release",
+            "1 run 1 kvtool.wasm not kept",
+        ]
+    );
+    let history = cells(&desk.reel(&["history", "main", "--kv", "b", "k"]).well());
+    assert_eq!(
+        history[1..],
+        [
+            "main@5 run 5 kvtool.wasm earliest, \"three\"",
+            "main@3 run 3 kvtool.wasm changed, \"two\"",
+            "main@1 run 1 kvtool.wasm made, \"one\""
+        ]
+    );
+    assert_eq!(desk.reel(&["rollback", "main", "--to", "release"]).out, "main@7\n");
+    assert!(desk.reel(&["verify"]).well().starts_with("sound: "));
+    let compacted = desk.reel(&["compact"]).well();
+    assert!(compacted.starts_with("FILE") && compacted.contains("blobs.redb"), "{compacted}");
+    assert!(
+        json(&desk.reel(&["compact", "--json"]).well())
+            .iter()
+            .all(|file| file["after"].as_u64() <= file["before"].as_u64())
+    );
+    assert!(desk.reel(&["verify"]).well().starts_with("sound: "));
+    assert_eq!(desk.reel(&["kv", "get", "main", "b", "k"]).well(), "one");
+    // Without the tag's protection it goes, too.
+    assert_eq!(desk.reel(&["gc", "--keep", "0", "--untagged", "--apply"]).code, Some(0));
+    let said = desk.reel(&["kv", "get", "main@2", "b", "k"]);
+    assert!(said.code == Some(0) || said.err.contains("`reel gc --keep none --untagged` removed it"), "{}", said.err);
+    for bad in [&["gc", "--keep", "soon"][..], &["gc", "--keep"], &["compact", "x"]] {
+        desk.reel(bad).fails(2);
+    }
 }
