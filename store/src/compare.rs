@@ -81,6 +81,9 @@ pub(crate) fn row(
                 if !has_segment(&state, space, Head { segment: *segment, version: *version }, *parent)? {
                     wrong(format!("no such segment {segment}"));
                 }
+                if state.origin(space, *version)?.is_some_and(|origin| origin.commit != CommitNo(0)) {
+                    wrong(format!("another origin of {space}@{version}"));
+                }
             }
             LogItem::Branched { space, segment, version, parent, at, .. } => {
                 if !has_segment(&state, space, Head { segment: *segment, version: *version }, Some(*parent))? {
@@ -155,6 +158,15 @@ pub(crate) fn totals(
     }
     if let Some(space) = heads.keys().find(|space| !audit.heads.contains_key(space)) {
         report.add(Place::Space(space.clone()), "the state has a head of this space, the log has none");
+    }
+    // Found one by one above; in order they are read only here.
+    let mut listed = 0;
+    for space in heads.keys() {
+        listed += state.versions(space)?.len() as u64;
+        state.openings(space)?;
+    }
+    if listed != found.versions {
+        report.add(Place::File(path.to_owned()), format!("lists {listed} versions, but has {}", found.versions));
     }
     let removed: BTreeSet<_> = state.removed()?.into_iter().map(|(space, _)| space).collect();
     if let Some(space) = removed.symmetric_difference(&audit.removed).next() {
