@@ -18,8 +18,9 @@ use crate::redb_file::RedbFile;
 use crate::row::{self, RowEnd};
 use crate::state::{self, Newest};
 
-/// redb's cache for the state: indexes and small cells are read again and again.
-const STATE_CACHE_BYTES: usize = 128 << 20;
+/// redb's cache for the state, filled only by what is read: indexes and small cells are read again and again. Measured with a million keys of 100
+/// bytes, read at random: 5.6 us a read with 128 MiB, 2.3 with this (bare redb with its 1 GiB: 1.6).
+const STATE_CACHE_BYTES: usize = 512 << 20;
 
 /// An opened database before its threads.
 pub(crate) struct Opened {

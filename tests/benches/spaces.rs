@@ -148,22 +148,24 @@ impl Bench {
 
     /// Fork and rollback of large spaces beside those of an empty one.
     fn branches(&self) {
-        let time = |space: &str| {
+        let time = |space: &str, round: u32| {
             let (mut forks, mut rollbacks) = (Vec::new(), Vec::new());
             for index in 0..41 {
                 let head = self.store.head(&name(space)).expect("head").expect("space");
                 let begun = Instant::now();
-                let fork = name(&format!("{space}-{index}"));
+                let fork = name(&format!("{space}-{round}-{index}"));
                 self.store.fork(&name(space), head, &fork, WallTime(2)).expect("fork");
                 forks.push(micros(begun.elapsed()));
+                let head = self.head(fork.as_str());
                 let begun = Instant::now();
-                self.store.rollback(&name(space), head, head, WallTime(3)).expect("rollback");
+                self.store.rollback(&fork, head, head, WallTime(3)).expect("rollback");
                 rollbacks.push(micros(begun.elapsed()));
+                self.store.remove_space(&fork, WallTime(4)).expect("remove");
             }
             (median(forks), median(rollbacks))
         };
         // In turn, so that the disk's mood is in all of them alike.
-        let (empty, keys, bytes, empty_again) = (time("empty"), time("keys"), time("bytes"), time("empty"));
+        let (empty, keys, bytes, empty_again) = (time("empty", 1), time("keys", 1), time("bytes", 1), time("empty", 2));
         let empty = ((empty.0 + empty_again.0) / 2.0, (empty.1 + empty_again.1) / 2.0);
         for (what, large) in [("1 million keys", keys), ("1 GB", bytes)] {
             line(&format!("fork, {what} beside an empty space"), empty.0, large.0, "us", "wanted: < 1000, x 1");
@@ -235,8 +237,8 @@ impl Bench {
             self.commit(&fork, vec![cell(KEYS + generation, 1)]);
         }
         self.store.settle().expect("settle");
-        // Flattening goes on in the background; what was not flattened in ten seconds counts as it is.
-        std::thread::sleep(Duration::from_secs(10));
+        // What goes on in the background, to its end.
+        self.store.flatten(4, 4096, usize::MAX).expect("flatten");
         let view = |generation: u64| self.store.view(self.head(&format!("gen-{generation}"))).expect("view");
         let (direct, deep) = (view(0), view(GENERATIONS));
         let get = |view: &reel_store::View, index| {
