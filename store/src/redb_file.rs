@@ -171,6 +171,7 @@ impl RedbFile {
         let Some(before) = len()?.filter(|len| *len > 0) else { return Ok(None) };
         drop(self.open_for_writing()?);
         let mut slot = self.exclusive();
+        self.let_go();
         if let Slot::Writing(db) = &mut *slot {
             // Each round moves what it can; that is over after a few.
             self.guarded(|| {
