@@ -49,7 +49,7 @@ fn name(text: &str) -> SpaceName {
     text.parse().expect("name")
 }
 
-/// As the guest `bench` makes them.
+/// As the guest `kvbench` makes them.
 fn key(index: u64) -> Vec<u8> {
     (index.wrapping_mul(7_919) % KEYS).wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes().to_vec()
 }
@@ -70,7 +70,7 @@ impl Bench {
     fn new() -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("tokio");
         let engines = Engines::for_commands(1 << 20).expect("engine");
-        let bytes = std::fs::read(guest("bench", Target::P2)).expect("guest");
+        let bytes = std::fs::read(guest("kvbench", Target::P2)).expect("guest");
         let dir = tempfile::tempdir().expect("directory");
         let store = Store::open(&dir.path().join("db"), "bench").expect("database");
         Self { runtime, engines, bytes, dir, store }
@@ -83,7 +83,7 @@ impl Bench {
         let base = match self.store.head(&space).expect("head") {
             Some(head) => head,
             None => {
-                self.run(space.as_str(), "hello", 1);
+                self.run(space.as_str(), "none", 1);
                 self.store.head(&space).expect("head").expect("space")
             }
         };
@@ -96,7 +96,7 @@ impl Bench {
     fn run(&self, space: &str, mode: &str, count: u64) -> (Duration, RunId) {
         let request = RunRequest {
             bytes: self.bytes.clone(),
-            name: "bench".into(),
+            name: "kvbench".into(),
             args: vec!["bench".into(), mode.into(), count.to_string()],
             env: Vec::new(),
             dirs: Vec::new(),
@@ -123,7 +123,7 @@ impl Bench {
         for part in 0..50 {
             self.commit("keys", (0..KEYS / 50).map(|index| cell(part * (KEYS / 50) + index, 1)).collect());
         }
-        self.run("empty", "hello", 1);
+        self.run("empty", "none", 1);
         self.store.settle().expect("settle");
     }
 
@@ -203,7 +203,7 @@ impl Bench {
             view_reads.push(per_read(|index| {
                 std::hint::black_box(view.get(family::KEY_VALUE, &cell_key(index)).expect("get").expect("value"));
             }));
-            let (whole, empty) = (self.run("keys", "kv-get", READS).0, self.run("keys", "kv-get", 0).0);
+            let (whole, empty) = (self.run("keys", "get", READS).0, self.run("keys", "get", 0).0);
             other.push(whole.saturating_sub(empty).as_nanos() as f64 / READS as f64);
         }
         let (one, view_reads, other) = (median(one), median(view_reads), median(other));
@@ -259,12 +259,12 @@ impl Bench {
             bytes: self.bytes.clone(),
             dir: tempfile::tempdir().expect("directory"),
         };
-        small.run("main", "kv-set", 1);
+        small.run("main", "set", 1);
         small.store.settle().expect("settle");
         let before = disk_bytes(&self.dir.path().join("small"));
         let updates = 3_000;
         for _ in 0..updates {
-            small.run("main", "kv-set", 1);
+            small.run("main", "set", 1);
         }
         small.store.settle().expect("settle");
         let grown = disk_bytes(&self.dir.path().join("small")).saturating_sub(before);

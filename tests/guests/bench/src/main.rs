@@ -27,33 +27,12 @@ fn main() {
         }
         "write" => write(count),
         "read" => read(count),
-        "kv-get" => kv_get(count),
-        "kv-set" => kv_set(count),
         "compute" => println!("{:016x}", compute(count)),
         "sleep" => std::thread::sleep(std::time::Duration::from_millis(count)),
         other => {
             eprintln!("no mode {other}");
             std::process::exit(2);
         }
-    }
-}
-
-/// The keys that the benches fill a bucket with, in an order that is none.
-fn key(index: u64) -> [u8; 8] {
-    (index.wrapping_mul(7_919) % 1_000_000).wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes()
-}
-
-fn kv_get(count: u64) {
-    let bucket = reel_guest::Bucket::open("bench").expect("bucket");
-    for index in 0..count {
-        black_box(bucket.get(key(index)).expect("get"));
-    }
-}
-
-fn kv_set(count: u64) {
-    let bucket = reel_guest::Bucket::open("bench").expect("bucket");
-    for index in 0..count {
-        bucket.set(key(index), [index as u8; 100]).expect("set");
     }
 }
 
