@@ -16,6 +16,7 @@ use super::progress::Progress;
 use super::run::failed;
 use crate::runtime::prepare::{Prepared, prepare};
 use crate::runtime::{Engines, RunError, RunReport, RunRequest, run_prepared};
+use crate::world::signals;
 
 /// Copies that are under way at once, each on a thread.
 const AT_ONCE: u32 = 64;
@@ -37,6 +38,8 @@ pub struct Copies<'a> {
 /// What became of all of them.
 #[derive(Default)]
 struct Tally {
+    /// Copies that were begun.
+    begun: u32,
     committed: u32,
     attempts: u32,
     /// The copies that did not end well, by number.
@@ -62,7 +65,7 @@ impl Copies<'_> {
         self.say(io, tally.into_inner().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Takes one copy after the other.
+    /// Takes one copy after the other, until the user wants no more.
     fn work(
         &self,
         prepared: &Prepared,
@@ -72,7 +75,7 @@ impl Copies<'_> {
     ) -> Result<(), Failure> {
         loop {
             let number = next.fetch_add(1, Ordering::Relaxed);
-            if number > self.count {
+            if number > self.count || signals::asked() {
                 return Ok(());
             }
             let argument = |argument: &String| argument.replace("{}", &number.to_string());
@@ -83,17 +86,18 @@ impl Copies<'_> {
             let stop = live::interrupt(Arc::clone(progress));
             let report = live::block_on(run_prepared(self.store, self.engines, prepared, request, world, stop))?;
             let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
+            tally.begun += 1;
             tally.attempts += report.as_ref().map_or(1, |report| report.attempts);
-            match report {
-                Ok(report) if is_well(&report) => tally.committed += 1,
-                other => tally.failed.push((number, other)),
+            tally.committed += u32::from(report.as_ref().is_ok_and(is_committed));
+            if !report.as_ref().is_ok_and(is_well) {
+                tally.failed.push((number, report));
             }
         }
     }
 
     fn say(&self, io: &mut Io<'_>, mut tally: Tally) -> Result<Exit, Failure> {
         tally.failed.sort_by_key(|(number, _)| *number);
-        let (mut exit, failed_count) = (Exit::OK, tally.failed.len());
+        let mut exit = Exit::OK;
         for (number, result) in tally.failed {
             let code = match result {
                 Err(error) => return Err(failed(error, &self.request.name)),
@@ -116,13 +120,19 @@ impl Copies<'_> {
             };
             exit = if exit == Exit::OK { code } else { exit };
         }
+        let Tally { begun, committed, attempts, .. } = tally;
         if !self.quiet {
-            let again = tally.attempts.saturating_sub(self.count);
+            let (not, again) = (begun - committed, attempts - begun);
             let words = format!(
-                "{} runs in {}: {} committed, {failed_count} not; {again} times one was overtaken and executed again",
-                self.count, self.request.space, tally.committed
+                "{begun} runs in {}: {committed} committed, {not} not; {again} times one was overtaken and executed again",
+                self.request.space
             );
             writeln!(io.err, "{words}")?;
+        }
+        let missing = self.count - begun;
+        if missing > 0 {
+            io.warn(&format!("interrupted; {missing} copies were not begun"));
+            exit = if exit == Exit::OK { Exit::INTERRUPTED } else { exit };
         }
         Ok(exit)
     }
@@ -130,6 +140,9 @@ impl Copies<'_> {
 
 /// Whether there is nothing to say of a copy.
 fn is_well(report: &RunReport) -> bool {
-    let committed = matches!(report.end.disposition, Disposition::Committed { .. });
-    committed && report.end.outcome.is_success() && report.conflict.is_none() && report.undelivered.is_none()
+    is_committed(report) && report.end.outcome.is_success() && report.conflict.is_none() && report.undelivered.is_none()
+}
+
+fn is_committed(report: &RunReport) -> bool {
+    matches!(report.end.disposition, Disposition::Committed { .. })
 }

@@ -1,6 +1,7 @@
 //! The command line, as a user meets it: every command with what it prints, what it says and how it ends.
 
 mod bad_input;
+mod copies;
 mod guests;
 mod help;
 mod looking;
