@@ -145,7 +145,7 @@ impl Cli {
             Command::Kv(args) => Some(kv::execute(args, database, io)),
             Command::Fork(args) => Some(fork::execute(args, database, io)),
             Command::Rollback(args) => Some(rollback::execute(args, database, &self.database.flag(), io)),
-            Command::Tag(args) => Some(tag::execute(args, database, io)),
+            Command::Tag(args) => Some(tag::execute(args, database, &self.database.flag(), io)),
             Command::Fs(args) => args.read(database, io),
             Command::Run(_) | Command::Replay(_) | Command::Resume(_) | Command::Verify(_) => None,
             Command::Inspect(_) | Command::Completions(_) | Command::Outbox(_) => None,

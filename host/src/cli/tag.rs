@@ -46,22 +46,25 @@ struct Json<'a> {
     space: &'a str,
     version: u64,
     at: Time,
+    /// Where something else was there before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    undo: Option<&'a str>,
 }
 
 impl<'a> Json<'a> {
     fn of(tag: &'a Tag) -> Self {
         let Tag { tag, space, head, at } = tag;
-        Self { tag: tag.as_str(), space: space.as_str(), version: head.version.0, at: Time(at.0) }
+        Self { tag: tag.as_str(), space: space.as_str(), version: head.version.0, at: Time(at.0), undo: None }
     }
 }
 
-/// Sets, shows, lists or removes.
-pub fn execute(args: &Args, database: &Opened, io: &mut Io<'_>) -> Result<Exit, Failure> {
+/// Sets, shows, lists or removes; `flag` is what makes another command look at the same database.
+pub fn execute(args: &Args, database: &Opened, flag: &str, io: &mut Io<'_>) -> Result<Exit, Failure> {
     match (&args.tag, &args.at) {
         (None, _) => list(args, &database.store.tags()?, io),
-        (Some(name), None) if args.remove => remove(args, name, database, io),
+        (Some(name), None) if args.remove => remove(args, name, database, flag, io),
         (Some(name), None) => list(args, &[moment::tag(&database.store, name)?], io),
-        (Some(name), Some(at)) => set(args, name, at, database, io),
+        (Some(name), Some(at)) => set(args, name, at, database, flag, io),
     }
 }
 
@@ -85,7 +88,14 @@ fn list(args: &Args, tags: &[Tag], io: &mut Io<'_>) -> Result<Exit, Failure> {
     Ok(Exit::OK)
 }
 
-fn set(args: &Args, name: &TagName, at: &SpaceAt, database: &Opened, io: &mut Io<'_>) -> Result<Exit, Failure> {
+fn set(
+    args: &Args,
+    name: &TagName,
+    at: &SpaceAt,
+    database: &Opened,
+    flag: &str,
+    io: &mut Io<'_>,
+) -> Result<Exit, Failure> {
     let store = &database.store;
     let head = at.head(store)?;
     let before = store.tag(name)?.filter(|before| (&before.space, before.head) != (&at.space, head));
@@ -96,25 +106,30 @@ fn set(args: &Args, name: &TagName, at: &SpaceAt, database: &Opened, io: &mut Io
     }
     let tag = Tag { tag: name.clone(), space: at.space.clone(), head, at: WallTime(HostClock::new().wall()) };
     store.set_tag(&tag.tag, &tag.space, tag.head, tag.at)?;
-    match args.json {
-        true => json::line(io.out, &Json::of(&tag))?,
-        false => writeln!(io.out, "{name} {}", moment::name(&at.space, head))?,
+    let before = before.map(|Tag { space, head, .. }| moment::name(&space, head));
+    let undo = before.as_ref().map(|before| format!("reel tag {name} {before} --force{flag}"));
+    if args.json {
+        json::line(io.out, &Json { undo: undo.as_deref(), ..Json::of(&tag) })?;
+        return Ok(Exit::OK);
     }
-    if let Some(Tag { space, head, .. }) = before {
-        writeln!(io.err, "it named {} before", moment::name(&space, head))?;
+    writeln!(io.out, "{name} {}", moment::name(&at.space, head))?;
+    if let (Some(before), Some(undo)) = (before, undo) {
+        writeln!(io.err, "it named {before} before; to undo this: {undo}")?;
     }
     Ok(Exit::OK)
 }
 
-fn remove(args: &Args, name: &TagName, database: &Opened, io: &mut Io<'_>) -> Result<Exit, Failure> {
+fn remove(args: &Args, name: &TagName, database: &Opened, flag: &str, io: &mut Io<'_>) -> Result<Exit, Failure> {
     let store = &database.store;
     let tag = moment::tag(store, name)?;
     store.remove_tag(name, WallTime(HostClock::new().wall()))?;
     let named = moment::name(&tag.space, tag.head);
-    match args.json {
-        true => json::line(io.out, &Json::of(&tag))?,
-        false => writeln!(io.out, "{name} {named}")?,
+    let undo = format!("reel tag {name} {named}{flag}");
+    if args.json {
+        json::line(io.out, &Json { undo: Some(&undo), ..Json::of(&tag) })?;
+        return Ok(Exit::OK);
     }
-    writeln!(io.err, "{named} has no tag {name} any more; to undo this: reel tag {name} {named}")?;
+    writeln!(io.out, "{name} {named}")?;
+    writeln!(io.err, "{named} has no tag {name} any more; to undo this: {undo}")?;
     Ok(Exit::OK)
 }

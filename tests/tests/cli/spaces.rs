@@ -177,7 +177,11 @@ fn tags_name_versions() {
     let said = desk.reel(&["tag", "release-1", "main@2"]).fails(67);
     assert!(said.starts_with("error: tag release-1 names main@1 already, since "), "{said}");
     assert!(said.ends_with("hint: `--force` moves it; another name leaves it as it is\n"), "{said}");
-    desk.reel(&["tag", "release-1", "main@2", "--force"]).is(0, "release-1 main@2\n", "it named main@1 before\n");
+    desk.reel(&["tag", "release-1", "main@2", "--force"]).is(
+        0,
+        "release-1 main@2\n",
+        "it named main@1 before; to undo this: reel tag release-1 main@1 --force\n",
+    );
     assert_eq!(cells(&desk.reel(&["tag"]).well()), ["TAG VERSION SET (UTC)", "release-1 main@2", "release-2 main@3"]);
     assert_eq!(cells(&desk.reel(&["tag", "release-2"]).well())[1..], ["release-2 main@3"]);
     let told = json(&desk.reel(&["tag", "--json"]).well());
@@ -218,6 +222,14 @@ fn tags_name_versions() {
         let said = desk.reel(&["tag", name, "main"]).fails(2);
         assert!(said.starts_with("error: ") && said.contains(words), "{name}: {said}");
     }
+    // What undoes it names the database, too.
+    let told = |args: &[&str]| json(&desk.reel(args).well()).remove(0);
+    let base = ["--json", "--db", "./.reel"];
+    assert_eq!(told(&[&["tag", "moved", "main@1"], &base[..]].concat())["undo"], Value::Null);
+    let undo = &told(&[&["tag", "moved", "main@3", "--force"], &base[..]].concat())["undo"];
+    assert_eq!(undo, "reel tag moved main@1 --force --db ./.reel");
+    let undo = &told(&[&["tag", "moved", "--remove"], &base[..]].concat())["undo"];
+    assert_eq!(undo, "reel tag moved main@3 --db ./.reel");
     desk.reel(&["tag", "--remove"]).fails(2);
     desk.reel(&["tag", "--force"]).fails(2);
 }
