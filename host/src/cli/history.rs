@@ -291,7 +291,7 @@ fn line<'a>(
 /// In which way a step changed the subject.
 fn way(step: &Step) -> &'static str {
     match (&step.before, &step.after) {
-        _ if step.before == step.after => "same",
+        _ if step.before == step.after && matches!(step.made, Made::Fork { .. }) => "same",
         (Found::Unknown, _) => "earliest",
         (Found::Nothing, _) => "made",
         (_, Found::Nothing) => "removed",

@@ -39,6 +39,15 @@ impl Cells {
         }
     }
 
+    /// The same, with the times of a directory since a name in it has changed.
+    pub fn dated(&self, id: u64) -> Result<Option<Node>, LookError> {
+        let Some(node) = self.node(id)?.filter(|node| node.kind == NodeKind::Directory) else { return self.node(id) };
+        match self.view.get(family::TIMES, &node_key(id))? {
+            Some(times) => Ok(Some(node.dated(self.small(&times)?))),
+            None => Ok(Some(node)),
+        }
+    }
+
     /// A value that is decoded.
     pub fn small<T: Wire>(&self, value: &CellValue) -> Result<T, LookError> {
         let CellValue::Inline { bytes } = value else {

@@ -10,14 +10,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use reel_abi::id::{SpaceName, Version, WallTime};
 use reel_abi::record::{CellValue, family};
-use reel_abi::types::NodeKind;
+use reel_abi::types::{NodeKind, WallReading};
 use reel_abi::wire::Wire;
 use reel_store::{Change, Head, Made, ReadError, Store, VersionRecord};
 
 use super::cells::Cells;
 use super::files_at::LookError;
 use super::keys_at::cell_key;
-use crate::txn::node::{Entry, Node, ROOT, entry_key, node_key};
+use crate::txn::node::{Entry, Node, ROOT, Times, entry_key, node_key};
 
 /// Changes of one cell that are looked at for the past of a path.
 const CHANGES: usize = 100_000;
@@ -178,34 +178,42 @@ impl<'a> Line<'a> {
                 timeline.push((start, Found::Nothing));
                 continue;
             };
+            let nodes = self.states::<Node>(family::NODE, id, start, end)?;
+            let is_directory = |node: &Node| node.kind == NodeKind::Directory;
+            let may_hold = id == ROOT || nodes.values().flatten().any(is_directory);
+            let times = if may_hold { self.states::<Times>(family::TIMES, id, start, end)? } else { BTreeMap::new() };
+            // The root is there before it is written.
+            let unwritten = (id == ROOT).then(|| Node::new(NodeKind::Directory, WallReading(0)));
             let mut states: BTreeMap<usize, Found> = BTreeMap::new();
-            for (place, value) in self.changes(family::NODE, &node_key(id), CHANGES)? {
-                let found = decoded::<Node>(&value)?.map_or(Found::Nothing, |node| Found::Node(id, node));
-                if place < end {
-                    states.insert(place.max(start), found);
-                }
-            }
-            let now = |states: &BTreeMap<usize, Found>, place| {
-                states.range(..=place).next_back().map(|(_, found)| found.clone())
-            };
-            if now(&states, usize::MAX)
-                .is_some_and(|found| matches!(found, Found::Node(_, node) if node.kind == NodeKind::Directory))
-                || id == ROOT
-            {
-                for (place, _) in self.changes(family::TIMES, &node_key(id), CHANGES)? {
-                    if (start..end).contains(&place)
-                        && let Some(found) = now(&states, place)
-                    {
-                        states.entry(place).or_insert(found);
-                    }
-                }
-            }
-            if id == ROOT {
-                states.remove(&0);
+            for place in nodes.keys().chain(times.keys()).chain(unwritten.is_some().then_some(&start)) {
+                let node = newest(&nodes, *place).or(unwritten.clone());
+                let times = newest(&times, *place);
+                let node = match times {
+                    Some(times) => node.map(|node| if is_directory(&node) { node.dated(times) } else { node }),
+                    None => node,
+                };
+                states.insert(*place, node.map_or(Found::Nothing, |node| Found::Node(id, node)));
             }
             timeline.extend(states);
         }
         Ok(timeline)
+    }
+
+    /// What a cell of a node held from which place on, of those in which the path led to it; what it held before them, at the first.
+    fn states<T: Wire>(
+        &self,
+        family: u8,
+        id: u64,
+        start: usize,
+        end: usize,
+    ) -> Result<BTreeMap<usize, Option<T>>, LookError> {
+        let mut states = BTreeMap::new();
+        for (place, value) in self.changes(family, &node_key(id), CHANGES)? {
+            if place < end {
+                states.insert(place.max(start), decoded::<T>(&value)?);
+            }
+        }
+        Ok(states)
     }
 
     /// Whether the version at a place can still be looked at.
@@ -306,7 +314,7 @@ fn found(cells: &Cells, subject: &Subject) -> Result<Found, LookError> {
                     None => return Ok(Found::Nothing),
                 }
             }
-            Ok(cells.node(at)?.map_or(Found::Nothing, |node| Found::Node(at, node)))
+            Ok(cells.dated(at)?.map_or(Found::Nothing, |node| Found::Node(at, node)))
         }
     }
 }
@@ -315,6 +323,11 @@ fn found(cells: &Cells, subject: &Subject) -> Result<Found, LookError> {
 fn spans(nodes: &[(usize, Option<u64>)]) -> impl Iterator<Item = (usize, usize, Option<u64>)> {
     let ends = nodes.iter().skip(1).map(|(start, _)| *start).chain([usize::MAX]);
     nodes.iter().zip(ends).map(|((start, node), end)| (*start, end, *node))
+}
+
+/// What a cell held at a place.
+fn newest<T: Clone>(states: &BTreeMap<usize, Option<T>>, place: usize) -> Option<T> {
+    states.range(..=place).next_back().and_then(|(_, state)| state.clone())
 }
 
 fn decoded<T: Wire>(value: &CellValue) -> Result<Option<T>, LookError> {

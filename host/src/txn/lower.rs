@@ -149,8 +149,7 @@ impl Lower {
                 if node.kind == NodeKind::Directory
                     && let Some(times) = snapshot.peek(family::TIMES, &node_key(id))?
                 {
-                    let Times { accessed, modified, changed } = decode(&inline(times)?)?;
-                    node = Node { accessed, modified, changed, ..node };
+                    node = node.dated(decode::<Times>(&inline(times)?)?);
                 }
                 Ok(Some(node))
             }

@@ -49,6 +49,13 @@ impl Node {
         Self { kind, size, content, links, parent, accessed: now, modified: now, changed: now, target: String::new() }
     }
 
+    /// The same with the times of a directory in which a name has changed.
+    #[must_use]
+    pub fn dated(self, times: Times) -> Self {
+        let Times { accessed, modified, changed } = times;
+        Self { accessed, modified, changed, ..self }
+    }
+
     /// What a guest sees of it.
     pub fn stat(&self) -> Stat {
         Stat {

@@ -422,6 +422,27 @@ fn differences_in_names() {
 }
 
 #[test]
+fn the_history_of_a_directory_is_that_of_its_names() {
+    let desk = with_chaos();
+    script(&desk, &["mkdir d", "write d/a 5 1"]);
+    script(&desk, &["write d/b 5 2"]);
+    script(&desk, &["write d/b 5 3"]);
+    script(&desk, &["unlink d/a", "write top 5 1"]);
+    assert_eq!(desk.reel(&["rollback", "main", "--to", "2"]).code, Some(0));
+    let history = |space: &str, path: &str| cells(&desk.reel(&["history", space, path]).well())[1..].to_vec();
+    let made = "main@1 run 1 chaos.wasm made, directory";
+    let changed = "main@2 run 2 chaos.wasm changed, directory";
+    assert_eq!(history("main@4", "d"), ["main@4 run 4 chaos.wasm changed, directory", changed, made]);
+    assert_eq!(history("main", "d"), ["main@5 rollback to 2 changed, directory", changed, made]);
+    let root = "main@1 run 1 chaos.wasm changed, directory";
+    assert_eq!(history("main@4", "/"), ["main@4 run 4 chaos.wasm changed, directory", root]);
+    assert_eq!(history("main", "/"), ["main@5 rollback to 2 changed, directory", root]);
+    assert_eq!(desk.reel(&["fork", "main@2", "trial"]).code, Some(0));
+    assert_eq!(history("trial", "d"), ["trial@0 fork of main@2 same, directory", changed, made]);
+    assert_eq!(history("trial", ""), ["trial@0 fork of main@2 same, directory", root]);
+}
+
+#[test]
 fn buckets_keys_and_their_histories() {
     let desk = with_kvtool();
     run(
