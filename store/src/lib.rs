@@ -73,6 +73,7 @@ pub use chain::Head;
 pub use error::{AppendError, OpenError, ReadError};
 pub use history::{Change, Made, VersionRecord};
 pub use reads::ReadSet;
+pub use redb_file::tells_panics;
 pub use retention::{Policy, RetentionPlan, RetentionReport};
 pub use runs::{FrameRef, RunRecord};
 pub use store::Store;

@@ -91,6 +91,23 @@ fn restart(dir: &Dir, state: &mut RedbFile, fault: Fault) -> Result<(), OpenErro
     Ok(())
 }
 
+/// Sets a state aside in which damage was found while it was open and that is closed now, so that the next opening makes it again. It stays if it
+/// is the only place of what the log has let go of.
+pub(crate) fn set_aside_if_damaged(dir: &Dir, log: &Log, state: &RedbFile) {
+    let from_log = || log.before_first().is_ok_and(|before| before.position == Position(0));
+    let from_base = || dir.bases().is_ok_and(|bases| !bases.is_empty());
+    if !state.is_damaged() || !(from_log() || from_base()) {
+        return;
+    }
+    let file = state.path().display();
+    match dir::set_aside(state.path()) {
+        Ok(aside) => {
+            tracing::warn!("{file} is damaged; set aside as {}, to be made again from the log", aside.display())
+        }
+        Err(error) => tracing::warn!("{file} is damaged and cannot be set aside: {error}"),
+    }
+}
+
 /// Where an empty state begins: before the first row, or if that is gone, with the state that stands for what is gone.
 fn begin_again(dir: &Dir, log: &Log, state: &mut RedbFile, end: RowEnd) -> Result<(RowEnd, Newest), OpenError> {
     let gone = log.before_first()?.position;

@@ -3,6 +3,7 @@
 //! Every access to redb goes through here, because redb may panic on a damaged file that it had closed cleanly before.
 //! Reading an existing file does not write to it; a file that was not closed cleanly is repaired by redb first.
 
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -86,6 +87,11 @@ impl RedbFile {
         &self.path
     }
 
+    /// Whether damage was found in it since it was opened first.
+    pub(crate) fn is_damaged(&self) -> bool {
+        self.damaged.load(Ordering::Relaxed)
+    }
+
     /// Reads in one snapshot; `None` if the file does not exist.
     pub(crate) fn read<T>(&self, f: impl FnOnce(&ReadTransaction) -> Result<T, Trouble>) -> Result<Option<T>, Fault> {
         let opened = self.open_for_reading()?;
@@ -108,7 +114,7 @@ impl RedbFile {
     ) -> Result<T, Fault> {
         let opened = self.open_for_writing()?;
         self.guarded(|| {
-            if self.damaged.load(Ordering::Relaxed) {
+            if self.is_damaged() {
                 return Err(Trouble::Corrupt("damage was found in it before".to_owned()));
             }
             let Slot::Writing(db) = &*opened else {
@@ -188,7 +194,7 @@ impl RedbFile {
         let mut slot = self.exclusive();
         self.let_go();
         match std::mem::replace(&mut *slot, Slot::Closed) {
-            Slot::Writing(db) if self.damaged.load(Ordering::Relaxed) => {
+            Slot::Writing(db) if self.is_damaged() => {
                 abandon(db);
                 Ok(())
             }
@@ -261,7 +267,10 @@ impl RedbFile {
 
     /// Runs something that reads the file; a panic of redb becomes an error.
     pub(crate) fn guarded<T>(&self, f: impl FnOnce() -> Result<T, Trouble>) -> Result<T, Fault> {
-        let result = catch_unwind(AssertUnwindSafe(f)).unwrap_or_else(|panic| {
+        let within = Within::enter();
+        let result = catch_unwind(AssertUnwindSafe(f));
+        drop(within);
+        let result = result.unwrap_or_else(|panic| {
             let text = panic.downcast_ref::<String>().map(String::as_str);
             let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
             Err(Trouble::Corrupt(format!("redb cannot read it ({text})")))
@@ -273,6 +282,32 @@ impl RedbFile {
             trouble.in_file(&self.path)
         })
     }
+}
+
+thread_local! {
+    /// How many accesses this thread is in.
+    static ACCESSES: Cell<u32> = const { Cell::new(0) };
+}
+
+/// While it lives, a panic of this thread is caught and told as damage to a file.
+struct Within;
+
+impl Within {
+    fn enter() -> Self {
+        ACCESSES.set(ACCESSES.get().saturating_add(1));
+        Self
+    }
+}
+
+impl Drop for Within {
+    fn drop(&mut self) {
+        ACCESSES.set(ACCESSES.get().saturating_sub(1));
+    }
+}
+
+/// Whether a panic of this thread would be caught and told as damage to a file, so that nobody else has to tell of it.
+pub fn tells_panics() -> bool {
+    ACCESSES.get() > 0
 }
 
 /// Lets go of a damaged file without the commit that redb makes when it closes one: dropped while a panic unwinds, it makes

@@ -14,7 +14,7 @@ use crate::blobs::Blobs;
 use crate::chain::Head;
 use crate::committer;
 use crate::dir::Dir;
-use crate::error::{AppendError, OpenError, ReadError};
+use crate::error::{AppendError, Fault, OpenError, ReadError};
 use crate::live::LiveLock;
 use crate::log::{LOG_FILE_BYTES, Log};
 use crate::merger::Merging;
@@ -290,11 +290,14 @@ impl Drop for Handle {
             }
             shared.merging.finish();
             shared.applying.finish(&shared);
-            for closed in [shared.log.close(), shared.state.close()] {
+            let closed = |closed: Result<(), Fault>| {
                 if let Err(fault) = closed {
                     tracing::warn!("closing {fault}");
                 }
-            }
+            };
+            closed(shared.state.close());
+            opening::set_aside_if_damaged(&shared.dir, &shared.log, &shared.state);
+            closed(shared.log.close());
         };
         // The last handle went with a callback: the committer cannot wait for its own end.
         if from_callback { drop(threads::spawn("reel-closer", close)) } else { close() }

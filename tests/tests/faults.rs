@@ -92,6 +92,7 @@ fn ended(command: &mut Command) -> Output {
     // A guest that panics says so too, on a thread 'main' (1).
     let panicked = said.lines().any(|line| line.contains("panicked at") && !line.contains("src/main.rs"));
     assert!(!panicked && output.status.code() != Some(101), "{command:?}: {said}");
+    assert!(!said.contains("this is a defect of reel"), "{command:?}: {said}");
     output
 }
 
@@ -619,6 +620,58 @@ fn lost_state_is_made_anew_and_lost_blobs_are_named() {
     let output = ended(without.reel().args(["replay", "1"]));
     assert!([11, 120].contains(&output.status.code().expect("code")), "{output:?}");
     assert_eq!(without.file("/set5").filter(|text| *text != "1 ".repeat(2000)), None, "no wrong answer");
+}
+
+/// The state is never the only place of anything: wherever it is damaged, whoever finds it says so, and the next one has all of it.
+#[test]
+fn damage_to_the_state_heals_by_itself() {
+    let home = Home::new();
+    assert!(home.run(&[], &["set", "1"]).status.success());
+    assert!(home.run(&[], &["put", "7", "/a"]).status.success());
+    home.ok(&["tag", "named", "main@1"]);
+    let runs = home.ok(&["runs"]);
+    let state = |home: &Home| home.db.join("state.redb");
+    let good = fs::read(state(&home)).expect("state");
+    let mut found = 0;
+    let pages = good.len() / 4096;
+    for page in (0..pages).filter(|page| good[page * 4096..(page + 1) * 4096].iter().any(|byte| *byte != 0)) {
+        let mut bytes = good.clone();
+        bytes[page * 4096..(page + 1) * 4096].fill(0);
+        fs::write(state(&home), bytes).expect("write");
+        for args in [&["compact"][..], &["runs"]] {
+            let output = ended(home.reel().args(args));
+            let said = String::from_utf8_lossy(&output.stderr);
+            found += u64::from(!output.status.success());
+            assert!(
+                output.status.success() || said.contains("error: ") && said.contains("state.redb"),
+                "{page}: {said}"
+            );
+        }
+        // Found or not, it is no longer in the way.
+        assert_eq!(home.ok(&["runs"]), runs, "page {page}");
+        home.ok(&["compact"]);
+    }
+    assert!(found > 0);
+    home.ok(&["verify"]);
+    // A row that makes no sense, under checksums that do.
+    fs::write(state(&home), good).expect("write");
+    let begins: TableDefinition<u64, &[u8]> = TableDefinition::new("begins");
+    let database = Database::open(state(&home)).expect("state");
+    let txn = database.begin_write().expect("write");
+    txn.open_table(begins).expect("table").insert(1, &b"nonsense"[..]).expect("insert");
+    txn.commit().expect("commit");
+    drop(database);
+    let output = ended(home.reel().arg("runs"));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(120), "{said}");
+    assert!(said.contains("state.redb is damaged: "), "{said}");
+    assert!(
+        said.contains(
+            "\nhint: nothing is lost: when the database is opened next, this file is made again from the log\n"
+        )
+    );
+    assert_eq!(home.ok(&["runs"]), runs);
+    home.ok(&["verify"]);
 }
 
 // Pipes.

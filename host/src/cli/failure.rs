@@ -166,7 +166,8 @@ impl From<ReadError> for Failure {
         match error {
             ReadError::Pruned { what, policy, at } => pruned(&what, &policy, at.0),
             ReadError::NoSuchHead(_) => Self::of(Exit::NOT_FOUND, &error),
-            ReadError::Corrupt { .. } | ReadError::Io { .. } | ReadError::Chain(_) => Self::of(Exit::DATABASE, &error),
+            ReadError::Corrupt { ref file, .. } => damaged(file, &error),
+            ReadError::Io { .. } | ReadError::Chain(_) => Self::of(Exit::DATABASE, &error),
         }
     }
 }
@@ -190,11 +191,20 @@ impl From<AppendError> for Failure {
                     .hint(format!("nothing was done; look at it (`reel history {space}`) and decide again"))
             }
             AppendError::Conflict { .. } => Self::of(Exit::CONFLICT, &error),
-            AppendError::Invalid(_)
-            | AppendError::Io { .. }
-            | AppendError::Corrupt { .. }
-            | AppendError::Refused(_) => Self::of(Exit::DATABASE, &error),
+            AppendError::Corrupt { file, .. } => damaged(file, &error),
+            AppendError::Invalid(_) | AppendError::Io { .. } | AppendError::Refused(_) => {
+                Self::of(Exit::DATABASE, &error)
+            }
         }
+    }
+}
+
+/// A file of the database is damaged. What is derived from the log is no loss.
+fn damaged(file: &Path, error: &(dyn Error + 'static)) -> Failure {
+    let page = Failure::of(Exit::DATABASE, error);
+    match file.file_name().is_some_and(|name| name == "state.redb") {
+        true => page.hint("nothing is lost: when the database is opened next, this file is made again from the log"),
+        false => page,
     }
 }
 
