@@ -1,7 +1,7 @@
 //! `reel tag`: names for versions.
 
 use reel_abi::id::{TagName, WallTime};
-use reel_store::Tag;
+use reel_store::{ReadError, Store, Tag};
 use serde::Serialize;
 
 use super::database::Opened;
@@ -46,46 +46,55 @@ struct Json<'a> {
     space: &'a str,
     version: u64,
     at: Time,
+    kept: bool,
     /// Where something else was there before.
     #[serde(skip_serializing_if = "Option::is_none")]
     undo: Option<&'a str>,
 }
 
 impl<'a> Json<'a> {
-    fn of(tag: &'a Tag) -> Self {
+    fn of(tag: &'a Tag, kept: bool) -> Self {
         let Tag { tag, space, head, at } = tag;
-        Self { tag: tag.as_str(), space: space.as_str(), version: head.version.0, at: Time(at.0), undo: None }
+        Self { tag: tag.as_str(), space: space.as_str(), version: head.version.0, at: Time(at.0), kept, undo: None }
     }
 }
 
 /// Sets, shows, lists or removes; `flag` is what makes another command look at the same database.
 pub fn execute(args: &Args, database: &Opened, flag: &str, io: &mut Io<'_>) -> Result<Exit, Failure> {
     match (&args.tag, &args.at) {
-        (None, _) => list(args, &database.store.tags()?, io),
+        (None, _) => list(args, &database.store.tags()?, &database.store, io),
         (Some(name), None) if args.remove => remove(args, name, database, flag, io),
-        (Some(name), None) => list(args, &[moment::tag(&database.store, name)?], io),
+        (Some(name), None) => list(args, &[moment::tag(&database.store, name)?], &database.store, io),
         (Some(name), Some(at)) => set(args, name, at, database, flag, io),
     }
 }
 
-fn list(args: &Args, tags: &[Tag], io: &mut Io<'_>) -> Result<Exit, Failure> {
+fn list(args: &Args, tags: &[Tag], store: &Store, io: &mut Io<'_>) -> Result<Exit, Failure> {
     if args.json {
-        tags.iter().try_for_each(|tag| json::line(io.out, &Json::of(tag)))?;
+        tags.iter().try_for_each(|tag| json::line(io.out, &Json::of(tag, names_something(store, tag))))?;
         return Ok(Exit::OK);
     }
     let paint = Paint(io.look.out_colour);
     let mut table = Table::new(&[]);
-    for Tag { tag, space, head, at } in tags {
+    for named in tags {
+        let Tag { tag, space, head, at } = named;
         if table.len() == 0 {
             table.row(["TAG", "VERSION", "SET (UTC)"].map(|head| Cell::new(head).painted(|t| paint.bold(t))));
         }
-        table.row([Cell::new(tag.as_str()), Cell::new(moment::name(space, *head)), Cell::new(dates::short(at.0))]);
+        let kept = if names_something(store, named) { "" } else { "not kept" };
+        let version = moment::name(space, *head);
+        table.row([tag.as_str(), &version, &dates::short(at.0), kept].map(Cell::new));
     }
     table.write(io.out)?;
     if tags.is_empty() && io.look.err_terminal {
         writeln!(io.err, "no tags")?;
     }
     Ok(Exit::OK)
+}
+
+/// Whether the version of a tag can still be looked at: `reel gc --untagged` may have removed it.
+fn names_something(store: &Store, tag: &Tag) -> bool {
+    !matches!(store.view(tag.head), Err(ReadError::Pruned { .. }))
 }
 
 fn set(
@@ -109,7 +118,7 @@ fn set(
     let before = before.map(|Tag { space, head, .. }| moment::name(&space, head));
     let undo = before.as_ref().map(|before| format!("reel tag {name} {before} --force{flag}"));
     if args.json {
-        json::line(io.out, &Json { undo: undo.as_deref(), ..Json::of(&tag) })?;
+        json::line(io.out, &Json { undo: undo.as_deref(), ..Json::of(&tag, true) })?;
         return Ok(Exit::OK);
     }
     writeln!(io.out, "{name} {}", moment::name(&at.space, head))?;
@@ -124,12 +133,16 @@ fn remove(args: &Args, name: &TagName, database: &Opened, flag: &str, io: &mut I
     let tag = moment::tag(store, name)?;
     store.remove_tag(name, WallTime(HostClock::new().wall()))?;
     let named = moment::name(&tag.space, tag.head);
-    let undo = format!("reel tag {name} {named}{flag}");
+    let kept = names_something(store, &tag);
+    let undo = kept.then(|| format!("reel tag {name} {named}{flag}"));
     if args.json {
-        json::line(io.out, &Json { undo: Some(&undo), ..Json::of(&tag) })?;
+        json::line(io.out, &Json { undo: undo.as_deref(), ..Json::of(&tag, kept) })?;
         return Ok(Exit::OK);
     }
     writeln!(io.out, "{name} {named}")?;
-    writeln!(io.err, "{named} has no tag {name} any more; to undo this: {undo}")?;
+    match undo {
+        Some(undo) => writeln!(io.err, "{named} has no tag {name} any more; to undo this: {undo}")?,
+        None => writeln!(io.err, "{named}, which is not kept any more, has no tag {name} either")?,
+    }
     Ok(Exit::OK)
 }

@@ -783,9 +783,17 @@ fn history_that_is_let_go_of_is_missed_by_name() {
     assert!(desk.reel(&["verify"]).well().starts_with("sound: "));
     assert_eq!(desk.reel(&["kv", "get", "main", "b", "k"]).well(), "one");
     // Without the tag's protection it goes, too.
+    assert_eq!(desk.reel(&["tag", "doomed", "main@6"]).code, Some(0));
     assert_eq!(desk.reel(&["gc", "--keep", "0", "--untagged", "--apply"]).code, Some(0));
     let said = desk.reel(&["kv", "get", "main@2", "b", "k"]);
     assert!(said.code == Some(0) || said.err.contains("`reel gc --keep none --untagged` removed it"), "{}", said.err);
+    // A tag that names nothing any more says so, and has nothing that could be undone.
+    assert_eq!(cells(&desk.reel(&["tag"]).well())[1..], ["doomed main@6 not kept", "release main@2"]);
+    assert_eq!(json(&desk.reel(&["tag", "doomed", "--json"]).well())[0]["kept"], false);
+    assert_eq!(
+        desk.reel(&["tag", "doomed", "--remove"]).err,
+        "main@6, which is not kept any more, has no tag doomed either\n"
+    );
     for bad in [&["gc", "--keep", "soon"][..], &["gc", "--keep"], &["compact", "x"]] {
         desk.reel(bad).fails(2);
     }
