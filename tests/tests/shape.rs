@@ -37,13 +37,13 @@ fn files_stay_short() {
 }
 
 #[test]
-fn unsafe_code_is_in_two_files() {
+fn unsafe_code_is_in_few_files() {
     let found: BTreeSet<String> = sources()
         .into_iter()
         .filter(|(_, text)| text.contains("unsafe {") || text.contains("unsafe impl"))
         .map(|(name, _)| name)
         .collect();
-    let allowed = ["host/src/engine/cache.rs", "host/src/engine/memory.rs"].map(str::to_owned);
+    let allowed = ["cache", "mapping", "memory", "pagemap"].map(|stem| format!("host/src/engine/{stem}.rs"));
     assert_eq!(found, BTreeSet::from(allowed));
 }
 

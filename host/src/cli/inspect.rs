@@ -18,6 +18,7 @@ use super::style::Paint;
 use super::units;
 use crate::engine::component::BinaryKind;
 use crate::engine::inspect::{Inspection, inspect};
+use crate::engine::instrument::{AdoptedResource, Obstacle, Plan};
 use crate::engine::linking::{Import, Support};
 
 /// Show what a binary is, what it imports and exports, and what it will need; needs no database
@@ -30,6 +31,9 @@ pub struct Args {
     #[arg(long)]
     json: bool,
 }
+
+/// Reasons of which the page shows no more.
+const REASONS: usize = 3;
 
 /// Exports of which the page shows no more.
 const SHOWN: usize = 40;
@@ -110,6 +114,9 @@ fn page(
     for (field, values) in &found.producers {
         row(if field == "processed-by" { "made by" } else { field }, &values.join(", "))?;
     }
+    if let Some(found) = &found.snapshot {
+        row("snapshot", &snapshot(found))?;
+    }
     imports(out, "imports", &found.imports, paint)?;
     if !found.adapted.is_empty() {
         imports(out, "through the preview 1 adapter", &found.adapted, paint)?;
@@ -129,6 +136,26 @@ fn page(
     match verdict {
         None => writeln!(out, "{}", paint.good("it can be run here")),
         Some(reason) => writeln!(out, "{}: {}", paint.error("it cannot be run here"), Safe(reason)),
+    }
+}
+
+/// Whether images of the guest can be kept between its calls.
+fn snapshot(found: &Result<Plan, Vec<Obstacle>>) -> String {
+    let count = |count: usize, what: &str, plural: &str| format!("{count} {}", if count == 1 { what } else { plural });
+    match found {
+        Ok(plan) => format!(
+            "yes ({}, {}, {})",
+            count(plan.globals, "global", "globals"),
+            count(plan.resources.len(), "resource type", "resource types"),
+            count(plan.memories.len(), "memory", "memories")
+        ),
+        Err(obstacles) => {
+            let mut reasons: Vec<_> = obstacles.iter().take(REASONS).map(ToString::to_string).collect();
+            if obstacles.len() > REASONS {
+                reasons.push(format!("and {} more", obstacles.len() - REASONS));
+            }
+            format!("no, served by replay: {}", reasons.join("; "))
+        }
     }
 }
 
@@ -167,10 +194,26 @@ struct Json<'a> {
     producers: &'a BTreeMap<String, Vec<String>>,
     imports: Vec<JsonImport<'a>>,
     adapted: Vec<JsonImport<'a>>,
+    snapshot: Option<JsonSnapshot<'a>>,
     exports: &'a [String],
     needs: Vec<&'static str>,
     runs: bool,
     reason: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct JsonSnapshot<'a> {
+    possible: bool,
+    globals: usize,
+    memories: usize,
+    resources: Vec<JsonResource<'a>>,
+    obstacles: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct JsonResource<'a> {
+    interface: &'a str,
+    name: &'a str,
 }
 
 #[derive(Serialize)]
@@ -198,10 +241,28 @@ impl<'a> Json<'a> {
             producers: &found.producers,
             imports: list(&found.imports),
             adapted: list(&found.adapted),
+            snapshot: found.snapshot.as_ref().map(JsonSnapshot::of),
             exports: &found.exports,
             needs: needs(found),
             runs: reason.is_none(),
             reason,
+        }
+    }
+}
+
+impl<'a> JsonSnapshot<'a> {
+    fn of(found: &'a Result<Plan, Vec<Obstacle>>) -> Self {
+        let obstacles = found.as_ref().err().into_iter().flatten().map(ToString::to_string).collect();
+        let nothing = Self { possible: false, globals: 0, memories: 0, resources: Vec::new(), obstacles };
+        let Ok(plan) = found else { return nothing };
+        let resource =
+            |resource: &'a AdoptedResource| JsonResource { interface: &resource.interface, name: &resource.name };
+        Self {
+            possible: true,
+            globals: plan.globals,
+            memories: plan.memories.len(),
+            resources: plan.resources.iter().map(resource).collect(),
+            ..nothing
         }
     }
 }

@@ -46,13 +46,25 @@ impl<'a> Cache<'a> {
         bytes: &[u8],
         on_compile: &dyn Fn(),
     ) -> Result<Component, CompileError> {
-        let key = key(engine, digest);
+        self.made(engine, digest, || {
+            on_compile();
+            compile(engine, bytes)
+        })
+    }
+
+    /// The compiled component that goes by a name, from the cache or made now.
+    pub fn made(
+        &self,
+        engine: &Engine,
+        name: Digest,
+        make: impl FnOnce() -> Result<Component, CompileError>,
+    ) -> Result<Component, CompileError> {
+        let key = key(engine, name);
         let path = self.dir.join(format!("{key}.cwasm"));
         if let Some(component) = self.load(engine, &key, &path) {
             return Ok(component);
         }
-        on_compile();
-        let component = compile(engine, bytes)?;
+        let component = make()?;
         self.keep(&key, &path, &component);
         Ok(component)
     }

@@ -7,6 +7,7 @@ use wasmparser::types::Types;
 use wasmparser::{Encoding, KnownCustom, Parser, Payload, ProducersSectionReader, Validator, WasmFeatures};
 
 use super::component::{BinaryKind, ComponentError, componentize, foreign_imports, kind};
+use super::instrument::{NotInstrumented, Obstacle, Plan, survey};
 use super::linking::{Import, Shape, Support, support};
 
 /// Names that are listed of a section that may hold any number of them.
@@ -26,6 +27,9 @@ pub struct Inspection {
     pub adapted: Vec<Import>,
     /// For a module: why the adapter cannot make a component of it.
     pub not_adaptable: Option<String>,
+    /// What of its state would be kept in images, or why its state cannot be captured; nothing for a module that is no component and cannot
+    /// become one.
+    pub snapshot: Option<Result<Plan, Vec<Obstacle>>>,
     /// What it exports, in order.
     pub exports: Vec<String>,
     /// Whether it has a `main`.
@@ -49,6 +53,7 @@ pub fn inspect(bytes: &[u8]) -> Result<Inspection, ComponentError> {
         imports: Vec::new(),
         adapted: Vec::new(),
         not_adaptable: None,
+        snapshot: None,
         exports: Vec::new(),
         is_command: false,
         modules: 0,
@@ -60,6 +65,7 @@ pub fn inspect(bytes: &[u8]) -> Result<Inspection, ComponentError> {
     match kind {
         BinaryKind::Component => {
             found.imports = component_imports(&types, names);
+            found.snapshot = Some(snapshot(bytes)?);
             found.is_command = found.exports.iter().any(|name| name.starts_with("wasi:cli/run@0.2."));
         }
         BinaryKind::Module => {
@@ -69,7 +75,10 @@ pub fn inspect(bytes: &[u8]) -> Result<Inspection, ComponentError> {
             found.imports = names.into_iter().map(|name| Import { support: support(&name), name }).collect();
             if foreign.is_empty() {
                 match componentize(bytes) {
-                    Ok(component) => found.adapted = adapted(&component)?,
+                    Ok(component) => {
+                        let component = inspect(&component)?;
+                        (found.adapted, found.snapshot) = (component.imports, component.snapshot);
+                    }
                     Err(error) => found.not_adaptable = Some(error.to_string()),
                 }
             }
@@ -86,9 +95,12 @@ fn validate(bytes: &[u8]) -> Result<Types, ComponentError> {
     Validator::new_with_features(WasmFeatures::all()).validate_all(bytes).map_err(invalid)
 }
 
-fn adapted(component: &[u8]) -> Result<Vec<Import>, ComponentError> {
-    let inspection = inspect(component)?;
-    Ok(inspection.imports)
+fn snapshot(component: &[u8]) -> Result<Result<Plan, Vec<Obstacle>>, ComponentError> {
+    match survey(component) {
+        Ok(plan) => Ok(Ok(plan)),
+        Err(NotInstrumented::Obstacles(obstacles)) => Ok(Err(obstacles)),
+        Err(error @ NotInstrumented::Invalid(_)) => Err(invalid(error)),
+    }
 }
 
 /// The imports of a component by their names, each with what the host makes of it.

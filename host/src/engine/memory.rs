@@ -1,25 +1,48 @@
 //! Linear memories that the host can look at.
 //!
 //! Each memory is one reservation of address space, inaccessible but for the bytes the guest has, so that the guest's bounds are the processor's.
-//! The digest of all memories of a guest, in order of their creation, is a part of what a replay must reproduce.
+//! The digest of all memories of a guest, in order of their creation, is a part of what a replay must reproduce. How they get their content from an
+//! image, and what changed since, is in [`super::resident`].
 
-#![allow(unsafe_code, reason = "linear memories are mapped by hand; see the reason at each block")]
+#![allow(
+    unsafe_code,
+    reason = "wasmtime's traits for memories promise what the compiler cannot check; see the reason at each"
+)]
 
 use std::cell::RefCell;
-use std::ptr::NonNull;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rustix::mm::{MapFlags, MprotectFlags, ProtFlags, mmap_anonymous, mprotect, munmap};
 use wasmtime::{LinearMemory, MemoryCreator, MemoryType};
 use xxhash_rust::xxh3::Xxh3;
 
-/// Bytes of a page of the host; memories grow in multiples of the Wasm page, which is a multiple of it.
-const ALIGN: usize = 64 << 10;
+use super::image::Image;
+use super::mapping::{ALIGN, Mapping};
+use super::tracker::Tracker;
 
 /// The memories of one guest, in order of their creation.
 #[derive(Debug, Clone, Default)]
-pub struct GuestMemories(Arc<Mutex<Vec<Arc<Mapping>>>>);
+pub struct GuestMemories(Arc<Guest>);
+
+#[derive(Debug, Default)]
+struct Guest {
+    list: Mutex<Vec<Arc<Mapping>>>,
+    adopted: Arc<Mutex<Adopted>>,
+    tracker: Tracker,
+    /// Bytes that the memories have at least when they are created.
+    born: Vec<usize>,
+}
+
+/// What is behind the memories of a guest. Every memory keeps it too, so that an image counts as shared as long as anything maps it.
+#[derive(Debug, Default)]
+pub(super) enum Adopted {
+    /// Nothing but what the guest wrote.
+    #[default]
+    Nothing,
+    /// An image, and what the guest wrote since.
+    Image(Arc<Image>),
+    /// Not what anybody wanted: the system refused in the middle. The images may still be mapped here and there.
+    Torn(#[allow(dead_code, reason = "kept so that it counts as shared")] Vec<Arc<Image>>),
+}
 
 thread_local! {
     /// The guest that is being instantiated on this thread.
@@ -31,6 +54,17 @@ thread_local! {
 pub struct VisibleMemories;
 
 impl GuestMemories {
+    /// Of a guest whose changed pages are found in this way rather than in the best that the machine has.
+    pub fn with_tracker(tracker: Tracker) -> Self {
+        Self(Arc::new(Guest { tracker, ..Guest::default() }))
+    }
+
+    /// Of a guest that is to adopt an image of `sizes`: its memories are created with these sizes if they would be smaller, so that they need not be
+    /// grown. Their content is what instantiation makes it.
+    pub fn with_sizes(sizes: Vec<usize>) -> Self {
+        Self(Arc::new(Guest { born: sizes, ..Guest::default() }))
+    }
+
     /// Runs `work` with memories that are created in it counted to this guest.
     pub fn collect<T>(&self, work: impl FnOnce() -> T) -> T {
         let before = CURRENT.replace(Some(self.clone()));
@@ -42,85 +76,52 @@ impl GuestMemories {
     /// XXH3-64 over the length and bytes of every memory; nothing if there is none, or none that can be looked at. Call only while the
     /// guest does not run: the caller holds its store.
     pub fn digest(&self) -> Option<u64> {
-        let memories = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let memories = self.list();
         if memories.is_empty() {
             return None;
         }
         let mut hasher = Xxh3::new();
         for memory in memories.iter() {
-            let len = memory.len.load(Ordering::Acquire);
+            let len = memory.len();
             hasher.update(&(len as u64).to_le_bytes());
-            // SAFETY: the first `len` bytes are mapped readable until the mapping is dropped, which this list prevents, and
-            // nobody writes to them while the guest does not run.
-            hasher.update(unsafe { std::slice::from_raw_parts(memory.base.as_ptr(), len) });
+            hasher.update(memory.bytes(0..len));
         }
         Some(hasher.digest())
     }
 
     /// Bytes of every memory.
     pub fn sizes(&self) -> Vec<usize> {
-        let memories = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        memories.iter().map(|memory| memory.len.load(Ordering::Acquire)).collect()
-    }
-}
-
-/// A reservation of address space of which the first `len` bytes are accessible.
-#[derive(Debug)]
-struct Mapping {
-    base: NonNull<u8>,
-    reserved: usize,
-    len: AtomicUsize,
-}
-
-// SAFETY: the mapping is plain memory that belongs to no thread; who may access it when is the engine's contract, and `len` is atomic.
-unsafe impl Send for Mapping {}
-// SAFETY: as above.
-unsafe impl Sync for Mapping {}
-
-impl Mapping {
-    fn reserve(bytes: usize) -> Result<Self, String> {
-        // SAFETY: a fresh anonymous mapping at an address of the kernel's choice overlaps nothing.
-        let base = unsafe {
-            mmap_anonymous(std::ptr::null_mut(), bytes, ProtFlags::empty(), MapFlags::PRIVATE | MapFlags::NORESERVE)
-        };
-        let base = base.map_err(|e| format!("reserving {bytes} bytes of address space: {e}"))?;
-        let base = NonNull::new(base.cast()).ok_or("the kernel mapped memory at zero")?;
-        Ok(Self { base, reserved: bytes, len: AtomicUsize::new(0) })
+        self.list().iter().map(|memory| memory.len()).collect()
     }
 
-    fn grow_to(&self, len: usize) -> Result<(), String> {
-        let accessible = len.next_multiple_of(ALIGN);
-        if accessible > self.reserved {
-            return Err(format!("{len} bytes do not fit the {} reserved", self.reserved));
-        }
-        if accessible > 0 {
-            // SAFETY: the range is inside of this mapping, and making it accessible invalidates no reference.
-            let made =
-                unsafe { mprotect(self.base.as_ptr().cast(), accessible, MprotectFlags::READ | MprotectFlags::WRITE) };
-            made.map_err(|e| format!("making {len} bytes accessible: {e}"))?;
-        }
-        self.len.store(len, Ordering::Release);
-        Ok(())
+    pub(super) fn list(&self) -> MutexGuard<'_, Vec<Arc<Mapping>>> {
+        self.0.list.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
 
-impl Drop for Mapping {
-    fn drop(&mut self) {
-        // SAFETY: the mapping is ours and nobody can refer to it any more. A failure would only leak address space.
-        let _ = unsafe { munmap(self.base.as_ptr().cast(), self.reserved) };
+    pub(super) fn adopted(&self) -> MutexGuard<'_, Adopted> {
+        self.0.adopted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn tracker(&self) -> Tracker {
+        self.0.tracker
+    }
+
+    pub(super) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
     }
 }
 
 struct Memory {
     mapping: Arc<Mapping>,
     capacity: usize,
+    _adopted: Arc<Mutex<Adopted>>,
 }
 
 // SAFETY: the base never moves; at least `byte_size` bytes behind it are accessible, all up to `byte_capacity` and the guard are
-// reserved and inaccessible until grown into.
+// reserved and inaccessible until grown into. Exchanging what is behind accessible bytes keeps them accessible.
 unsafe impl LinearMemory for Memory {
     fn byte_size(&self) -> usize {
-        self.mapping.len.load(Ordering::Acquire)
+        self.mapping.len()
     }
 
     fn byte_capacity(&self) -> usize {
@@ -132,7 +133,7 @@ unsafe impl LinearMemory for Memory {
     }
 
     fn as_ptr(&self) -> *mut u8 {
-        self.mapping.base.as_ptr()
+        self.mapping.base().as_ptr()
     }
 }
 
@@ -146,17 +147,22 @@ unsafe impl MemoryCreator for VisibleMemories {
         reserved_size_in_bytes: Option<usize>,
         guard_size_in_bytes: usize,
     ) -> Result<Box<dyn LinearMemory>, String> {
+        let guest = CURRENT.with_borrow(Clone::clone);
+        let born = guest.as_ref().and_then(|guest| guest.0.born.get(guest.list().len()).copied()).unwrap_or(0);
+        if maximum.is_some_and(|maximum| born > maximum) {
+            return Err(format!("an image of {born} bytes for a memory of less"));
+        }
+        let minimum = minimum.max(born);
         let capacity = reserved_size_in_bytes.or(maximum).unwrap_or(minimum).max(minimum).next_multiple_of(ALIGN);
         let bytes = capacity
             .checked_add(guard_size_in_bytes.next_multiple_of(ALIGN))
             .ok_or("a memory of more than the address space")?;
         let mapping = Arc::new(Mapping::reserve(bytes.max(ALIGN))?);
         mapping.grow_to(minimum)?;
-        CURRENT.with_borrow(|current| {
-            if let Some(GuestMemories(list)) = current {
-                list.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&mapping));
-            }
+        let adopted = guest.map(|guest| {
+            guest.list().push(Arc::clone(&mapping));
+            Arc::clone(&guest.0.adopted)
         });
-        Ok(Box::new(Memory { mapping, capacity }))
+        Ok(Box::new(Memory { mapping, capacity, _adopted: adopted.unwrap_or_default() }))
     }
 }
