@@ -2,7 +2,7 @@
 
 use crate::id::Seq;
 use crate::record::Frame;
-use crate::vocabulary::EventView;
+use crate::vocabulary::{Call, EventView};
 use crate::wire::{CodecError, Reader};
 
 /// Decodes all events of a frame's raw bytes; refuses a frame that holds more or fewer than it says.
@@ -14,4 +14,11 @@ pub fn decode(frame: &Frame, raw: &[u8]) -> Result<Vec<(Seq, EventView)>, CodecE
     }
     r.finish()?;
     Ok(events)
+}
+
+/// The first event of a frame's raw bytes, if it is this call.
+pub fn decode_first<C: Call>(raw: &[u8]) -> Option<C> {
+    let mut r = Reader::new(raw);
+    let is_it = r.u8("event") == Ok(C::CODE);
+    C::take(&mut r).ok().filter(|_| is_it)
 }

@@ -11,6 +11,7 @@ pub mod id;
 pub mod limits;
 pub mod outcome;
 pub mod record;
+pub mod resident;
 pub mod types;
 pub mod value;
 pub mod vocabulary;

@@ -83,6 +83,10 @@ pub mod family {
     pub const KEY_VALUE: u8 = 4;
     /// Times of directories, which change whenever a name in them does: node number (8 bytes, big endian) -> times.
     pub const TIMES: u8 = 5;
+    /// The guest that was deployed in the space, and how it stands: see [`crate::resident`].
+    pub const RESIDENT: u8 = 6;
+    /// Memories at the newest checkpoint: memory (4 bytes, big endian) and page (8 bytes, big endian) -> its bytes.
+    pub const PAGE: u8 = 7;
 }
 
 wire_struct! {

@@ -9,8 +9,10 @@
 
 use crate::bytes::Bytes;
 use crate::faults::{Base, CasFault, KvFault, TxnFault};
+use crate::id::RunId;
 use crate::limits::LimitKind;
 use crate::outcome::Outcome;
+use crate::resident::Entry;
 use crate::types::{
     Advice, Captured, Data, DescriptorFlags, DirEntry, Draw, FsCode, Growth, Handle, HostNode, MonotonicReading, Nanos,
     NewTime, NodeKind, OpenFlags, Payload, Resource, Stat, Stdio, StreamFault, WallReading,
@@ -144,6 +146,12 @@ vocabulary! {
     1 "run.end" Mark RunEnds { outcome: Outcome, memory: Option<u64> } -> ();
     /// A memory or table wants to grow to `desired` bytes or elements; whether it may.
     2 "memory.grow" Observe MemoryGrow { what: Growth, current: u64, desired: u64 } -> bool;
+    /// A call of a resident begins: how it is entered, and the committed call before it.
+    3 "call.begin" Mark CallBegins { entry: Entry, after: Option<RunId> } -> ();
+    /// The function returns: its results in WAVE.
+    4 "call.return" Stage CallReturns { results: Data } -> ();
+    /// The guest waits for a long time: nothing of it stays in memory until then. What it waits for follows.
+    5 "call.sleep" Mark CallSleeps { until: WallReading } -> ();
 
     /// Time of day.
     10 "clock.wall" Observe ClockWall {} -> WallReading;
@@ -334,6 +342,12 @@ vocabulary! {
 impl Describe for Outcome {
     fn describe(&self) -> Value {
         Value::Text(self.to_string())
+    }
+}
+
+impl Describe for RunId {
+    fn describe(&self) -> Value {
+        Value::Number(self.0)
     }
 }
 

@@ -448,6 +448,9 @@ impl types::HostDirectoryEntryStream for Session {
     }
 
     fn drop(&mut self, stream: Resource<DirectoryStream>) -> wasmtime::Result<()> {
+        if self.handles.restoring {
+            return Ok(());
+        }
         let count = self.handles.get(&stream)?.count;
         self.listed = self.listed.saturating_sub(count);
         self.drop_handle(Kind::DirectoryStream, &stream)

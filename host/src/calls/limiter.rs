@@ -20,8 +20,23 @@ pub struct Growths {
     granted: bool,
 }
 
+impl Growths {
+    /// Bytes of memories, and elements of tables.
+    pub fn counted(&self) -> (u64, u64) {
+        (self.memory, self.tables)
+    }
+
+    /// What was counted before.
+    pub fn of_counted((memory, tables): (u64, u64)) -> Self {
+        Self { memory, tables, granted: false }
+    }
+}
+
 impl Session {
     fn grow(&mut self, what: Growth, current: usize, desired: usize, maximum: Option<usize>) -> Result<bool, Halt> {
+        if self.handles.restoring {
+            return Ok(true);
+        }
         let limits = self.gate.limits();
         let (kind, limit) = match what {
             Growth::Memory => (LimitKind::Memory, limits.memory_bytes),

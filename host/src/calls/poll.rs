@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use reel_abi::types::Resource as Kind;
+use reel_abi::types::{Resource as Kind, WallReading};
 use reel_abi::vocabulary::{PollBlock, PollList, PollReady};
 use wasmtime::component::Resource;
 
@@ -23,6 +23,34 @@ enum Wait {
 }
 
 impl Session {
+    /// What there is to wait for. Where the guest slept before, its first timer counts from when it was to wake.
+    fn waits_of(&mut self, pollables: &[Resource<Pollable>]) -> Result<Vec<Wait>, Halt> {
+        let slept = self.gate.slept()?;
+        let mut waits = pollables.iter().map(|pollable| self.wait_of(pollable)).collect::<Result<Vec<_>, _>>()?;
+        if let (Some(until), Some(first)) = (slept, first(&waits)) {
+            let left = Duration::from_nanos(until.0.saturating_sub(self.gate.wall().0));
+            for wait in &mut waits {
+                if let Wait::After(duration) = wait {
+                    *wait = Wait::After(left + duration.saturating_sub(first));
+                }
+            }
+        }
+        Ok(waits)
+    }
+
+    /// Lets the guest sleep if it would only wait, and for long.
+    fn sleep_if_long(&mut self, waits: &[Wait]) -> Result<(), Halt> {
+        let Some(long) = self.sleeps_after.filter(|_| !self.gate.replaying()) else { return Ok(()) };
+        let only_timers = waits.iter().all(|wait| matches!(wait, Wait::After(_)));
+        match first(waits).map(|first| u64::try_from(first.as_nanos()).unwrap_or(u64::MAX)) {
+            Some(first) if only_timers && first >= long => {
+                let until = WallReading(self.gate.wall().0.saturating_add(first));
+                Err(self.gate.sleep(until)?)
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn wait_of(&self, pollable: &Resource<Pollable>) -> Result<Wait, Halt> {
         Ok(match *self.handles.get(pollable)? {
             Pollable::Ready => Wait::Now,
@@ -33,6 +61,11 @@ impl Session {
             },
         })
     }
+}
+
+/// How long it takes until the first timer is ready; nothing if there is none.
+fn first(waits: &[Wait]) -> Option<Duration> {
+    waits.iter().filter_map(|wait| if let Wait::After(duration) = wait { Some(*duration) } else { None }).min()
 }
 
 /// Waits until something is ready and says what, by index.
@@ -50,8 +83,7 @@ async fn wait(waits: Vec<Wait>, stdin: &mut Option<Box<dyn Input>>) -> Vec<u32> 
         if !indexes.is_empty() {
             return indexes;
         }
-        let next =
-            waits.iter().filter_map(|wait| if let Wait::After(duration) = wait { Some(*duration) } else { None }).min();
+        let next = first(&waits);
         let wants_stdin = waits.iter().any(|wait| matches!(wait, Wait::Stdin));
         let typed = async {
             match stdin {
@@ -78,7 +110,8 @@ impl poll::Host for Session {
             let message = format!("a list of {} pollables; it must have 1 to {POLLABLES}", pollables.len());
             return Err(Halt::Trap(message).into());
         }
-        let waits = pollables.iter().map(|pollable| self.wait_of(pollable)).collect::<Result<_, _>>()?;
+        let waits = self.waits_of(&pollables)?;
+        self.sleep_if_long(&waits)?;
         let call = PollList { pollables: pollables.iter().map(number).collect() };
         let stdin = &mut self.console.stdin;
         Ok(self.gate.pass_async(call, async { Ok(wait(waits, stdin).await) }).await?)
@@ -99,7 +132,8 @@ impl poll::HostPollable for Session {
     }
 
     async fn block(&mut self, pollable: Resource<Pollable>) -> wasmtime::Result<()> {
-        let waits = vec![self.wait_of(&pollable)?];
+        let waits = self.waits_of(std::slice::from_ref(&pollable))?;
+        self.sleep_if_long(&waits)?;
         let call = PollBlock { pollable: number(&pollable) };
         let stdin = &mut self.console.stdin;
         let live = async {

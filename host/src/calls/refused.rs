@@ -23,7 +23,7 @@ const DENIALS: [&str; 3] = ["access-denied", "HTTP-request-denied", "internal-er
 const BORROWED: [&str; 5] = ["pollable", "input-stream", "output-stream", "error", "io-error"];
 
 /// A resource of a refused interface.
-struct Refused;
+pub struct Refused;
 
 /// Whether an import is of a package that is refused at run time.
 pub fn is_refused(import: &str) -> bool {
@@ -56,6 +56,9 @@ pub fn link(linker: &mut Linker<Session>, component: &Component, engine: &Engine
 
 fn drop_refused(store: &mut StoreContextMut<'_, Session>, rep: u32) -> wasmtime::Result<()> {
     let session = store.data_mut();
+    if session.handles.restoring {
+        return Ok(());
+    }
     let handles = &mut session.handles;
     let call = HandleDrop { what: Kind::Refused, handle: reel_abi::types::Handle(rep) };
     Ok(session.gate.pass(call, |_, call| handles.remove::<Refused>(call.handle).map(drop))?)

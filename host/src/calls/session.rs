@@ -1,7 +1,9 @@
 //! The host's side of one running guest: what its handles name, and the parts that its calls work on.
 
+use reel_abi::bytes::Bytes;
 use reel_abi::record::CellValue;
-use reel_abi::types::{DescriptorFlags, Draw, FsCode, NodeKind, StreamFault};
+use reel_abi::resident::Residue;
+use reel_abi::types::{DescriptorFlags, Draw, FsCode, MonotonicReading, Nanos, NodeKind, StreamFault};
 use reel_store::Store;
 
 use super::handles::Handles;
@@ -39,6 +41,10 @@ pub struct Session {
     pub cursors: Vec<Vec<u8>>,
     /// The seed that it was given, once it has asked.
     pub insecure_seed: Option<(Draw, Draw)>,
+    /// Whether it stays after this call, which is then its whole transaction.
+    pub resident: bool,
+    /// A wait that is longer than this, in nanoseconds, is slept through without the guest; nothing if it never is.
+    pub sleeps_after: Option<u64>,
 }
 
 /// What a guest is told about itself.
@@ -91,6 +97,56 @@ impl Session {
             listed: 0,
             cursors: Vec::new(),
             insecure_seed: None,
+            resident: false,
+            sleeps_after: None,
+        }
+    }
+}
+
+impl Session {
+    /// Takes over what the guest keeps between two calls from the session of the call before.
+    pub fn inherit(&mut self, before: Self) {
+        let residue = before.residue();
+        self.handles = before.handles;
+        self.growths = before.growths;
+        self.listed = before.listed;
+        self.cursors = before.cursors;
+        self.insecure_seed = before.insecure_seed;
+        self.go_on(&residue);
+    }
+
+    /// Takes over what stands in a checkpoint; `false` if that cannot be.
+    #[must_use]
+    pub fn restore(&mut self, residue: &Residue) -> bool {
+        let limit = self.gate.limits().open_handles;
+        let Some(handles) = Handles::of_slots(&residue.handles, residue.free, limit) else { return false };
+        self.handles = handles;
+        self.growths = Growths::of_counted(residue.grown);
+        self.listed = usize::try_from(residue.listed).unwrap_or(usize::MAX);
+        self.cursors = residue.cursors.iter().map(|cursor| cursor.0.clone()).collect();
+        self.insecure_seed = residue.seed;
+        self.go_on(residue);
+        true
+    }
+
+    fn go_on(&mut self, residue: &Residue) {
+        self.gate.go_on_from(MonotonicReading(residue.monotonic.0));
+        self.txn.files.carry(&residue.paths);
+    }
+
+    /// What the host keeps for the guest between two calls.
+    pub fn residue(&self) -> Residue {
+        let (handles, free) = self.handles.slots();
+        let places = self.handles.named().filter_map(|(_, named)| named.place());
+        Residue {
+            handles,
+            free,
+            grown: self.growths.counted(),
+            listed: self.listed as u64,
+            cursors: self.cursors.iter().cloned().map(Bytes).collect(),
+            seed: self.insecure_seed,
+            monotonic: Nanos(self.gate.monotonic().0),
+            paths: self.txn.files.carried(places),
         }
     }
 }

@@ -26,6 +26,9 @@ impl transaction::Host for Session {
 
     async fn commit(&mut self) -> wasmtime::Result<Result<u64, transaction::Error>> {
         let replayed = self.gate.replaying();
+        if self.resident {
+            return Err(Halt::Trap("a resident commits with its call, not on its way".into()).into());
+        }
         let (txn, point, now) = (&mut self.txn, &mut self.commit_point, self.gate.wall());
         let reply = self.gate.pass_commit(|| match point.as_deref_mut() {
             Some(point) => Ok((point, txn.propose(reel_abi::id::WallTime(now.0))?)),
@@ -66,6 +69,9 @@ impl transaction::HostSavepoint for Session {
     }
 
     fn drop(&mut self, savepoint: Resource<Savepoint>) -> wasmtime::Result<()> {
+        if self.handles.restoring {
+            return Ok(());
+        }
         let (txn, handles) = (&mut self.txn, &mut self.handles);
         let call = HandleDrop { what: Kind::Savepoint, handle: number(&savepoint) };
         Ok(self.gate.pass(call, |_, call| {

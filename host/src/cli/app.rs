@@ -14,8 +14,8 @@ use super::exit::{self, Exit};
 use super::failure::Failure;
 use super::io::{Io, with_streams};
 use super::{
-    admin, compact, completions, diff, fork, fs, gc, history, inspect, kv, log, outbox, replay, resume, rollback, run,
-    runs, show, spaces, tag, verify,
+    admin, call, checkpoint, compact, completions, deploy, diff, fork, fs, gc, history, inspect, kv, log, outbox, ps,
+    replay, resume, rollback, run, runs, serve, show, spaces, stop, tag, verify,
 };
 use crate::world::process;
 
@@ -32,6 +32,13 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(Box<run::Args>),
+    Deploy(Box<deploy::Args>),
+    Call(call::Args),
+    Ps(ps::Args),
+    Checkpoint(checkpoint::Args),
+    Stop(stop::StopArgs),
+    Start(stop::StartArgs),
+    Serve(serve::Args),
     Runs(runs::Args),
     Log(log::Args),
     Show(show::Args),
@@ -120,15 +127,16 @@ impl Cli {
     }
 
     /// Whether this command is done for another process.
-    pub fn is_served(&self) -> bool {
+    pub fn is_served(&self, household: bool) -> bool {
         match &self.command {
+            Command::Call(_) | Command::Checkpoint(_) | Command::Stop(_) | Command::Start(_) => household,
             Command::Runs(_) | Command::Log(_) | Command::Show(_) | Command::Spaces(_) => true,
             Command::Fork(_) | Command::Rollback(_) | Command::Tag(_) => true,
-            Command::History(_) | Command::Diff(_) | Command::Kv(_) => true,
+            Command::History(_) | Command::Diff(_) | Command::Kv(_) | Command::Ps(_) => true,
             Command::Fs(args) => args.only_reads(),
             Command::Run(_) | Command::Replay(_) | Command::Resume(_) | Command::Verify(_) => false,
             Command::Inspect(_) | Command::Completions(_) | Command::Outbox(_) => false,
-            Command::Gc(_) | Command::Compact(_) => false,
+            Command::Gc(_) | Command::Compact(_) | Command::Deploy(_) | Command::Serve(_) => false,
         }
     }
 
@@ -146,20 +154,27 @@ impl Cli {
             Command::Spaces(args) => Some(spaces::execute(args, database, &self.database.flag(), io)),
             Command::History(args) => Some(history::execute(args, database, io)),
             Command::Diff(args) => Some(diff::execute(args, database, io)),
+            Command::Call(args) => Some(call::execute(args, database, &self.database.flag(), io)),
+            Command::Checkpoint(args) => Some(checkpoint::execute(args, database, io)),
+            Command::Stop(args) => Some(stop::stop(args, database, io)),
+            Command::Start(args) => Some(stop::start(args, database, io)),
+            Command::Ps(args) => Some(ps::execute(args, database, io)),
             Command::Kv(args) => Some(kv::execute(args, database, io)),
-            Command::Fork(args) => Some(fork::execute(args, database, io)),
+            Command::Fork(args) => Some(fork::execute(args, database, &self.database.flag(), io)),
             Command::Rollback(args) => Some(rollback::execute(args, database, &self.database.flag(), io)),
             Command::Tag(args) => Some(tag::execute(args, database, &self.database.flag(), io)),
             Command::Fs(args) => args.read(database, io),
             Command::Run(_) | Command::Replay(_) | Command::Resume(_) | Command::Verify(_) => None,
             Command::Inspect(_) | Command::Completions(_) | Command::Outbox(_) => None,
-            Command::Gc(_) | Command::Compact(_) => None,
+            Command::Gc(_) | Command::Compact(_) | Command::Deploy(_) | Command::Serve(_) => None,
         }
     }
 
     fn execute(&self, io: &mut Io<'_>) -> Result<Exit, Failure> {
         match &self.command {
             Command::Run(args) => run::execute(args, &self.database, io),
+            Command::Deploy(args) => deploy::execute(args, &self.database, io),
+            Command::Serve(args) => serve::execute(args, &self.database, io),
             Command::Replay(args) => replay::execute(args, &self.database, io),
             Command::Resume(args) => resume::execute(args, &self.database, io),
             Command::Verify(args) => verify::execute(args, &self.database, io),

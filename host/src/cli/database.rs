@@ -1,6 +1,7 @@
 //! Getting at the database: opening it, waiting for it, or asking the process that has it open.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -10,6 +11,7 @@ use reel_store::{OpenError, Store};
 use super::failure::Failure;
 use super::io::Io;
 use super::units::Span;
+use crate::runtime::resident::Household;
 use crate::world::process;
 
 /// Where the database is, and how long to wait for it.
@@ -31,7 +33,8 @@ fn seconds(text: &str) -> Result<Span, String> {
     }
 }
 
-/// An open database, for commands that only read.
+/// An open database, and what can be done with it here.
+#[derive(Clone)]
 pub struct Opened {
     /// The database.
     pub store: Store,
@@ -39,11 +42,13 @@ pub struct Opened {
     pub running: Running,
     /// Whether another process is served: nothing long is done for it, and nothing that compiles.
     pub served: bool,
+    /// The residents that this process looks after, if it does.
+    pub household: Option<Arc<Household>>,
 }
 
 impl From<Store> for Opened {
     fn from(store: Store) -> Self {
-        Self { store, running: Running::default(), served: false }
+        Self { store, running: Running::default(), served: false, household: None }
     }
 }
 

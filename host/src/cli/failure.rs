@@ -252,6 +252,7 @@ impl From<ReplayError> for Failure {
             ReplayError::Prepare(error) => error.into(),
             ReplayError::Read(error) => error.into(),
             ReplayError::Run(error) => return error.into(),
+            ReplayError::Wake(error) => error.into(),
             ReplayError::Failed(_) | ReplayError::Over(_) => Self::of(Exit::NO_REPLAY, &error),
         };
         page.with_exit(Exit::NO_REPLAY)

@@ -102,6 +102,20 @@ impl Cursor {
         Ok(length)
     }
 
+    /// Takes the next event, whatever its request says; nothing if it is another call. Call only after [`Cursor::peek`] gave a code. Also says how
+    /// many bytes it has.
+    pub fn take<C: Call>(&mut self) -> Option<(C, C::Reply, usize)> {
+        let mut r = Reader::resume(&self.raw, self.at, self.clocks);
+        if r.u8("event") != Ok(C::CODE) {
+            return None;
+        }
+        let (call, reply) = (C::take(&mut r).ok()?, C::Reply::take(&mut r).ok()?);
+        let length = r.at() - self.at;
+        (self.at, self.clocks) = (r.at(), r.clocks());
+        self.left -= 1;
+        Some((call, reply, length))
+    }
+
     /// The next event as a view.
     pub fn view(&self) -> Result<EventView, String> {
         EventView::take(&mut Reader::resume(&self.raw, self.at, self.clocks)).map_err(|e| e.to_string())

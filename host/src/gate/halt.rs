@@ -1,6 +1,6 @@
 //! Why a host call does not return to the guest.
 
-use reel_abi::id::Seq;
+use reel_abi::id::{Seq, WallTime};
 use reel_abi::limits::LimitKind;
 use thiserror::Error;
 
@@ -38,6 +38,12 @@ pub enum Halt {
     /// The replay came to the event at which it was to stop.
     #[error("stopped at event {0} as asked")]
     Until(Seq),
+    /// The guest waits for a long time, and goes on from its log.
+    #[error("asleep")]
+    Asleep {
+        /// Until then.
+        until: WallTime,
+    },
     /// The host cannot go on.
     #[error("{0}")]
     Host(String),

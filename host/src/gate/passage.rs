@@ -5,10 +5,10 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use reel_abi::id::Seq;
+use reel_abi::id::{Seq, WallTime};
 use reel_abi::limits::{LimitKind, Limits};
 use reel_abi::types::{MonotonicReading, Payload, WallReading};
-use reel_abi::vocabulary::{Call, Class, FsTime, RunEnds};
+use reel_abi::vocabulary::{Call, CallSleeps, Class, FsTime, RunEnds};
 
 use super::cursor::Cursor;
 use super::halt::Halt;
@@ -87,6 +87,11 @@ impl Gate {
         }
     }
 
+    /// Lets the guest's monotonic time go on from a reading or a later one, before the run begins.
+    pub fn go_on_from(&mut self, reading: MonotonicReading) {
+        self.monotonic_base = self.monotonic_base.max(reading.0);
+    }
+
     /// Whether replies come from the log now.
     pub fn replaying(&self) -> bool {
         !matches!(self.mode, Mode::Live(_))
@@ -143,6 +148,26 @@ impl Gate {
         Ok(WallReading(self.file_time))
     }
 
+    /// Where the log has it, that the guest slept before the next call, and until when.
+    pub fn slept(&mut self) -> Result<Option<WallReading>, Halt> {
+        let mut slept = None;
+        while !matches!(self.mode, Mode::Live(_)) && self.at_log()? == Some(CallSleeps::CODE) {
+            self.stop_at_until()?;
+            let (Mode::Replay(cursor) | Mode::Resume(cursor, _)) = &mut self.mode else { break };
+            let Some((CallSleeps { until }, (), length)) = cursor.take::<CallSleeps>() else { break };
+            self.count(length)?;
+            slept = Some(until);
+        }
+        Ok(slept)
+    }
+
+    /// Lets the guest sleep: that it does is in the log, and the call it waits in goes on from there.
+    pub fn sleep(&mut self, until: WallReading) -> Result<Halt, Halt> {
+        self.pass(CallSleeps { until }, |_, _| Ok(()))?;
+        self.flush()?;
+        Ok(Halt::Asleep { until: WallTime(until.0) })
+    }
+
     /// The host's time of day. Only for live closures.
     pub fn wall(&self) -> WallReading {
         WallReading(self.settings.clock.wall())
@@ -152,7 +177,7 @@ impl Gate {
     /// it is the last reading in the log.
     pub fn monotonic(&self) -> MonotonicReading {
         if let Mode::Replay(cursor) | Mode::Resume(cursor, _) = &self.mode {
-            return MonotonicReading(cursor.monotonic());
+            return MonotonicReading(cursor.monotonic().max(self.monotonic_base));
         }
         let since = self.settings.clock.monotonic().saturating_sub(self.monotonic_start);
         MonotonicReading(self.monotonic_base.saturating_add(since))

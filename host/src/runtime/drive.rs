@@ -4,7 +4,7 @@ use std::future::Future;
 use std::pin::pin;
 use std::time::Duration;
 
-use reel_abi::id::Seq;
+use reel_abi::id::{Seq, WallTime};
 use reel_abi::limits::LimitKind;
 use reel_abi::outcome::Outcome;
 use wasmtime::component::Component;
@@ -32,6 +32,8 @@ pub enum Stop {
     LogEnds(Seq),
     /// The replay came to where it was to stop.
     Until(Seq),
+    /// It waits for a long time, and goes on from its log then.
+    Asleep(WallTime),
 }
 
 /// A guest that has stopped.
@@ -60,43 +62,64 @@ pub async fn drive(
     bounds: Bounds<impl Future<Output = ()>>,
 ) -> Driven {
     let memories = GuestMemories::default();
-    let deadline_millis = session.gate.limits().deadline_millis;
     let stack = session.gate.limits().stack_bytes;
+    let mut store = new_store(engines, session);
+    let result = bounded(&memories, bounds, execute(engines, component, &mut store)).await;
+    let stop = match result {
+        Ok(Ok(())) => Stop::Outcome(Outcome::Exit { code: 0 }),
+        Ok(Err(())) => Stop::Outcome(Outcome::Exit { code: 1 }),
+        Err(error) => stop_of(error, stack),
+    };
+    let memory = match &stop {
+        Stop::Outcome(outcome) if !outcome.is_cut() => memories.digest(),
+        _ => None,
+    };
+    Driven { stop, session: store.into_data(), memory }
+}
+
+/// A store for one guest, with all that stops it.
+pub(super) fn new_store(engines: &Engines, session: Session) -> Store<Session> {
     let mut store = Store::new(engines.engine(), session);
     store.limiter(|session| session);
     store.set_hostcall_fuel(CALL_BYTES);
     store.set_epoch_deadline(1);
     store.epoch_deadline_callback(|mut context| {
-        let gate = &mut context.data_mut().gate;
+        let session = context.data_mut();
+        if session.handles.restoring {
+            return Ok(UpdateDeadline::Yield(1));
+        }
+        let gate = &mut session.gate;
         gate.flush_if_old()?;
         if gate.log_is_cut_here()? {
             return Err(Halt::LogEnds(Seq(gate.usage().events)).into());
         }
         Ok(UpdateDeadline::Yield(1))
     });
-    let result = {
-        let mut guest = pin!(execute(engines, component, &mut store));
-        let guest = std::future::poll_fn(|context| memories.collect(|| guest.as_mut().poll(context)));
-        let late = async {
-            match bounds.deadline {
-                Some(deadline) => tokio::time::sleep(deadline).await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            // The interrupt first: it must be listened to before the guest can keep the thread busy.
-            biased;
-            () = bounds.interrupt => Err(Halt::Interrupted.into()),
-            () = late => Err(Halt::Limit { kind: LimitKind::Deadline, limit: deadline_millis }.into()),
-            result = guest => result,
+    store
+}
+
+/// Lets guest code work within bounds; the memories that it makes meanwhile are counted to it.
+pub(super) async fn bounded<T>(
+    memories: &GuestMemories,
+    bounds: Bounds<impl Future<Output = ()>>,
+    work: impl Future<Output = wasmtime::Result<T>>,
+) -> wasmtime::Result<T> {
+    let mut guest = pin!(work);
+    let guest = std::future::poll_fn(|context| memories.collect(|| guest.as_mut().poll(context)));
+    let late = async {
+        match bounds.deadline {
+            Some(deadline) => tokio::time::sleep(deadline).await,
+            None => std::future::pending().await,
         }
     };
-    let stop = classify(result, stack);
-    let memory = match &stop {
-        Stop::Outcome(outcome) if !outcome.is_cut() => memories.digest(),
-        _ => None,
-    };
-    Driven { stop, session: store.into_data(), memory }
+    let limit = bounds.deadline.map_or(0, |deadline| u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX));
+    tokio::select! {
+        // The interrupt first: it must be listened to before the guest can keep the thread busy.
+        biased;
+        () = bounds.interrupt => Err(Halt::Interrupted.into()),
+        () = late => Err(Halt::Limit { kind: LimitKind::Deadline, limit }.into()),
+        result = guest => result,
+    }
 }
 
 async fn execute(
@@ -109,12 +132,8 @@ async fn execute(
     command.wasi_cli_run().call_run(store).await
 }
 
-fn classify(result: wasmtime::Result<Result<(), ()>>, stack: u64) -> Stop {
-    let error = match result {
-        Ok(Ok(())) => return Stop::Outcome(Outcome::Exit { code: 0 }),
-        Ok(Err(())) => return Stop::Outcome(Outcome::Exit { code: 1 }),
-        Err(error) => error,
-    };
+/// How a guest stopped that did not return; `stack` are the bytes of stack it had.
+pub(super) fn stop_of(error: wasmtime::Error, stack: u64) -> Stop {
     let backtrace = backtrace(&error);
     let error = match error.downcast::<Halt>() {
         Ok(halt) => return stopped(halt, backtrace),
@@ -139,6 +158,7 @@ fn stopped(halt: Halt, backtrace: Vec<String>) -> Stop {
         Halt::Diverged(mismatch) => return Stop::Diverged(mismatch),
         Halt::LogEnds(seq) => return Stop::LogEnds(seq),
         Halt::Until(seq) => return Stop::Until(seq),
+        Halt::Asleep { until } => return Stop::Asleep(until),
     })
 }
 

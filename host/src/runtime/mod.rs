@@ -23,6 +23,7 @@ pub mod paths;
 pub mod prepare;
 pub mod reached;
 pub mod replay;
+pub mod resident;
 pub mod run;
 mod sink;
 mod source;

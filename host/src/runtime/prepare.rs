@@ -67,25 +67,34 @@ pub fn ready(
     bytes: &[u8],
     on_compile: &dyn Fn(),
 ) -> Result<Component, PrepareError> {
-    if kind(bytes).map_err(CompileError::from)? == BinaryKind::Module {
-        let foreign = foreign_imports(bytes).map_err(CompileError::from)?;
-        if !foreign.is_empty() {
-            return Err(PrepareError::MissingImports(foreign));
-        }
-    }
+    refuse_foreign(bytes)?;
     let component = Cache::new(store).component(engines.engine(), digest, bytes, on_compile)?;
-    let all = imports(engines.engine(), &component).map_err(|e| CompileError::Compile(e.to_string()))?;
-    let missing: Vec<String> =
-        all.into_iter().filter(|import| import.support == Support::Missing).map(|import| import.name).collect();
-    if !missing.is_empty() {
-        return Err(PrepareError::MissingImports(missing));
-    }
+    refuse_missing(engines, &component)?;
     let ty = component.component_type();
     let exports: Vec<String> = ty.exports(engines.engine()).map(|(name, _)| name.to_owned()).collect();
     if !exports.iter().any(|name| name.starts_with("wasi:cli/run@0.2.")) {
         return Err(PrepareError::NotACommand(exports));
     }
     Ok(component)
+}
+
+/// Refuses a module that imports what no adapter has.
+pub(super) fn refuse_foreign(bytes: &[u8]) -> Result<(), PrepareError> {
+    if kind(bytes).map_err(CompileError::from)? == BinaryKind::Module {
+        let foreign = foreign_imports(bytes).map_err(CompileError::from)?;
+        if !foreign.is_empty() {
+            return Err(PrepareError::MissingImports(foreign));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses a component that imports what this host does not have.
+pub(super) fn refuse_missing(engines: &Engines, component: &Component) -> Result<(), PrepareError> {
+    let all = imports(engines.engine(), component).map_err(|e| CompileError::Compile(e.to_string()))?;
+    let missing: Vec<String> =
+        all.into_iter().filter(|import| import.support == Support::Missing).map(|import| import.name).collect();
+    if missing.is_empty() { Ok(()) } else { Err(PrepareError::MissingImports(missing)) }
 }
 
 /// The bytes of a component that was kept, checked against its digest.

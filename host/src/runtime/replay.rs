@@ -14,6 +14,10 @@ use super::commit_point::LastCommit;
 use super::drive::{Bounds, Driven, Stop, drive};
 use super::engines::Engines;
 use super::prepare::{PrepareError, kept, ready};
+use super::resident;
+use super::resident::cells::{CellsError, call_begin};
+use super::resident::replaying::CallReplay;
+use super::resident::waking::{Relived, WakeError};
 use super::run::{Concluded, GateOptions, Live, RunError, RunReport, Surroundings, execute, session, session_of};
 use super::sink::LogSink;
 use super::source::LoggedFrames;
@@ -97,9 +101,18 @@ pub enum ReplayError {
     /// The run has an end, so that there is nothing to resume.
     #[error("run {0} is over; only a run that was cut off by a crash can be resumed")]
     Over(RunId),
+    /// The resident that was called cannot be brought back.
+    #[error("the guest cannot be brought back as it was before the call: {0}")]
+    Wake(#[from] WakeError),
     /// The resumed run could not be concluded.
     #[error(transparent)]
     Run(#[from] RunError),
+}
+
+impl From<CellsError> for ReplayError {
+    fn from(error: CellsError) -> Self {
+        Self::Wake(error.into())
+    }
 }
 
 /// Executes a run again from the log, touching nothing real.
@@ -114,13 +127,29 @@ pub async fn replay(
     let run = request.run;
     let record = store.run(run)?.ok_or(ReplayError::NoSuchRun(run))?;
     let begin = &record.begin;
-    let component = match &request.with {
-        Some(bytes) => ready(store, engines, Digest::of(bytes), bytes, on_compile)?,
-        None => ready(store, engines, begin.component, &kept(store, begin.component, begin.content)?, on_compile)?,
+    let options = GateOptions { until: request.until, keep_payload: request.keep_payload };
+    let binary;
+    let (digest, bytes) = match &request.with {
+        Some(bytes) => (Digest::of(bytes), bytes),
+        None => {
+            binary = kept(store, begin.component, begin.content)?;
+            (begin.component, &binary)
+        }
     };
+    if let Some(call) = call_begin(store, run)? {
+        let (component, plan) = resident::preparing::component(store, engines, digest, bytes, on_compile)?;
+        let replay = CallReplay { store, engines, component, plan, run, begin, call, clock: &clock, console, options };
+        let Relived { stop, events, payload, .. } = replay.replay().await?;
+        if let Stop::Outcome(Outcome::HostFailure { message }) = stop {
+            return Err(ReplayError::Failed(message));
+        }
+        let verdict = verdict(store, begin, stop, run, digest != begin.component)?;
+        let outcome = record.end.as_ref().map(|end| end.outcome.clone());
+        return Ok(ReplayReport { verdict, events, outcome, payload, record });
+    }
+    let component = ready(store, engines, digest, bytes, on_compile)?;
     let other = request.with.as_ref().is_some_and(|bytes| Digest::of(bytes) != begin.component);
     let mode = Mode::Replay(Cursor::new(Box::new(LoggedFrames::new(store, run)?)));
-    let options = GateOptions { until: request.until, keep_payload: request.keep_payload };
     let dirs = begin.dirs.iter().map(|_| None).collect();
     let mut session = session_of(store, run, begin, mode, clock, None, console, dirs, &options)?;
     let stop = match session.gate.pass(RunBegins {}, |_, _| Ok(())) {
@@ -143,14 +172,19 @@ pub async fn replay(
         }
     };
     let events = session.gate.usage().events;
-    let verdict = match stop {
+    let verdict = verdict(store, begin, stop, run, other)?;
+    let outcome = record.end.as_ref().map(|end| end.outcome.clone());
+    Ok(ReplayReport { verdict, events, outcome, payload: session.gate.take_payload(), record })
+}
+
+fn verdict(store: &Store, begin: &RunBegin, stop: Stop, run: RunId, other: bool) -> Result<Verdict, ReplayError> {
+    Ok(match stop {
         Stop::Outcome(_) => Verdict::Same,
         Stop::LogEnds(seq) => Verdict::SameToCut(seq),
         Stop::Until(seq) => Verdict::Reached(seq),
+        Stop::Asleep(_) => return Err(ReplayError::Failed("a replay was put to sleep".into())),
         Stop::Diverged(mismatch) => Verdict::Diverged(Box::new(explain(store, begin, *mismatch, run, other)?)),
-    };
-    let outcome = record.end.as_ref().map(|end| end.outcome.clone());
-    Ok(ReplayReport { verdict, events, outcome, payload: session.gate.take_payload(), record })
+    })
 }
 
 fn halted(halt: Halt) -> Result<Stop, ReplayError> {

@@ -31,10 +31,10 @@ use crate::txn::transaction::Transaction;
 use crate::txn::tree::Tree;
 
 /// Attempts beside others, before a run takes its space for itself.
-const OPTIMISTIC_ATTEMPTS: u32 = 4;
+pub(super) const OPTIMISTIC_ATTEMPTS: u32 = 4;
 
 /// Attempts in all.
-const ATTEMPTS: u32 = 10;
+pub(super) const ATTEMPTS: u32 = 10;
 
 /// What is to be run.
 #[derive(Debug, Clone)]
@@ -226,7 +226,7 @@ struct Parts {
 
 /// What a gate is told beyond the run's own settings.
 #[derive(Default)]
-pub(super) struct GateOptions {
+pub(crate) struct GateOptions {
     pub until: Option<Seq>,
     pub keep_payload: bool,
 }
@@ -304,6 +304,7 @@ pub(super) async fn execute(
         Stop::LogEnds(seq) | Stop::Until(seq) => {
             Outcome::HostFailure { message: format!("a live run stopped at event {seq}") }
         }
+        Stop::Asleep(_) => Outcome::HostFailure { message: "a command was put to sleep".into() },
     };
     conclude(store, Live { session, ..live }, outcome, memory, again).await
 }

@@ -51,6 +51,13 @@ impl LogSink {
         Self(Arc::new(Mutex::new(Inner { store, run, begun, waiting: Vec::new(), held: None, worker: None })))
     }
 
+    /// The same for a run that begins with frames which another one has made.
+    pub fn beginning_with(store: Store, run: RunId, begun: RunBegin, frames: Vec<Frame>) -> Self {
+        let sink = Self::new(store, run, Some(begun));
+        sink.0.lock().unwrap_or_else(PoisonError::into_inner).waiting = frames;
+        sink
+    }
+
     /// Waits for all frames under way and gives what is left.
     pub fn finish(&self) -> Result<Remainder, Halt> {
         let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);

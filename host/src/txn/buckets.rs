@@ -66,6 +66,16 @@ impl Bucket {
         Ok(Self { prefix: [&[name.len() as u8], name.as_bytes()].concat() })
     }
 
+    /// The bucket whose keys begin with this.
+    pub fn of_prefix(prefix: Vec<u8>) -> Self {
+        Self { prefix }
+    }
+
+    /// What its keys begin with.
+    pub fn prefix(&self) -> &[u8] {
+        &self.prefix
+    }
+
     /// The key of a cell.
     pub fn cell(&self, key: &[u8]) -> Result<Vec<u8>, KvFault> {
         if key.len() > KEY_BYTES {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use reel_abi::record::{HostChange, family};
+use reel_abi::resident::HostPath;
 use reel_abi::types::{FsCode, NewTime, NodeKind, Stat, WallReading};
 use reel_store::Store;
 
@@ -184,6 +185,28 @@ impl Files {
                 (0, _) => tree.begin_over(Lower::Space(snapshot.clone())),
                 (_, true) => tree.begin_after(),
                 (_, false) => tree.begin_again(),
+            }
+        }
+    }
+
+    /// Under which paths of granted directories the places lie, for a transaction that begins afresh. Those that the guest has made in this one
+    /// have none.
+    pub fn carried(&self, places: impl Iterator<Item = Place>) -> Vec<HostPath> {
+        let mut paths = BTreeMap::new();
+        for Place { tree, node } in places.filter(|place| place.tree > 0) {
+            let Some(Lower::Host(host)) = self.trees.get(tree).map(|tree| &tree.lower) else { continue };
+            if let Some(path) = host.origin(node) {
+                paths.insert((tree as u32 - 1, node), path.to_owned());
+            }
+        }
+        paths.into_iter().map(|((grant, node), path)| HostPath { grant, node, path }).collect()
+    }
+
+    /// Knows these nodes of granted directories from the beginning.
+    pub fn carry(&mut self, paths: &[HostPath]) {
+        for HostPath { grant, node, path } in paths {
+            if let Some(Tree { lower: Lower::Host(host), .. }) = self.trees.get_mut(*grant as usize + 1) {
+                host.carry(*node, path.clone());
             }
         }
     }

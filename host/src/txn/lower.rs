@@ -78,6 +78,12 @@ impl HostLower {
         node
     }
 
+    /// Knows a node by a number from an earlier transaction.
+    pub fn carry(&mut self, node: u64, path: String) {
+        self.next = self.next.max(node + 1);
+        self.paths.insert(node, path);
+    }
+
     fn child(&self, parent: u64, name: &str) -> Option<String> {
         let parent = self.paths.get(&parent)?;
         Some(if parent.is_empty() { name.to_owned() } else { format!("{parent}/{name}") })

@@ -4,7 +4,7 @@ use reel_abi::faults::TxnFault;
 use reel_abi::id::{SpaceName, WallTime};
 use reel_abi::limits::SAVEPOINTS;
 use reel_abi::outcome::DirGrant;
-use reel_abi::record::OutboxEntry;
+use reel_abi::record::{CellValue, OutboxEntry};
 use reel_store::{Head, Proposal, Store, View};
 
 use super::buckets::Buckets;
@@ -48,6 +48,11 @@ impl Transaction {
     /// What the transaction reads.
     pub fn base(&self) -> Head {
         self.snapshot.head()
+    }
+
+    /// A value of the space that the host keeps for the guest, noted as read.
+    pub fn kept(&self, family: u8, key: &[u8]) -> Result<Option<CellValue>, Halt> {
+        self.snapshot.get(family, key)
     }
 
     /// Sets a savepoint and gives its name.

@@ -226,6 +226,7 @@ fn a_binary_is_looked_at_without_a_database() {
         "kind:     core module, for WASI preview 1\n",
         "  provided     wasi_snapshot_preview1.fd_write\n",
         "  provided     wasi:cli/stdout@0.2.",
+        "\nsnapshot: yes (",
         "\nexports:\n  memory\n  _start\n",
         "\nit can be run here\n",
     ] {
@@ -236,6 +237,7 @@ fn a_binary_is_looked_at_without_a_database() {
     assert!(said.out.contains("  missing      env.launch\\x1b[2J\n"), "{}", said.out);
     let json = json_lines(&desk.reel(&["inspect", "hello.wasm", "--json"]).well());
     assert_eq!((json[0]["kind"].as_str(), json[0]["runs"].as_bool()), (Some("module"), Some(true)));
+    assert_eq!((&json[0]["snapshot"]["possible"], &json[0]["snapshot"]["memories"]), (&true.into(), &1.into()));
     let component = r#"(component (import "wasi:http/outgoing-handler@0.2.0" (instance)) (import "my:own/thing" (instance (export "f" (func)))))"#;
     desk.guest("component.wasm", component);
     let said = desk.reel(&["inspect", "component.wasm"]);
@@ -245,6 +247,13 @@ fn a_binary_is_looked_at_without_a_database() {
     {
         assert!(said.out.contains(part), "{part} in {}", said.out);
     }
+    let stuck = r#"(component (type (resource (rep i32))) (core module (memory 1 1 shared)))"#;
+    desk.guest("stuck.wasm", stuck);
+    let said = desk.reel(&["inspect", "stuck.wasm"]);
+    let line = "\nsnapshot: no, served by replay: it defines a resource type of its own (type 0); core module 0 has a memory that is shared with threads\n";
+    assert!(said.out.contains(line), "{}", said.out);
+    let json = json_lines(&desk.reel(&["inspect", "stuck.wasm", "--json"]).out);
+    assert_eq!(json[0]["snapshot"]["obstacles"].as_array().map(Vec::len), Some(2));
     assert!(!desk.path().join(".reel").exists());
 }
 

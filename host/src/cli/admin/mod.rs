@@ -11,4 +11,4 @@ mod protocol;
 mod server;
 
 pub use client::ask;
-pub use server::serve;
+pub use server::{serve, serve_opened};

@@ -51,11 +51,16 @@ struct Answers {
 /// Serves those who want to read the database. Without a socket (its path may be too long, the disk full) nobody is served, and they are told that
 /// the database is in use.
 pub fn serve(store: &Store, running: Running) -> Option<Server> {
-    let path = path(store.dir());
+    serve_opened(Opened { store: store.clone(), running, served: true, household: None })
+}
+
+/// The same with all that this process can do for others.
+pub fn serve_opened(opened: Opened) -> Option<Server> {
+    let path = path(opened.store.dir());
     let listener = Listener::bind(&path).inspect_err(|error| tracing::debug!(%error, "others are not served")).ok()?;
     let shared = Arc::<Shared>::default();
-    let (store, for_thread) = (store.clone(), Arc::clone(&shared));
-    let thread = std::thread::spawn(move || accept(&listener, &store, running, &for_thread));
+    let for_thread = Arc::clone(&shared);
+    let thread = std::thread::spawn(move || accept(&listener, &opened, &for_thread));
     Some(Server { shared, path, thread: Some(thread) })
 }
 
@@ -101,7 +106,7 @@ impl Shared {
     }
 }
 
-fn accept(listener: &Listener, store: &Store, running: Running, shared: &Arc<Shared>) {
+fn accept(listener: &Listener, opened: &Opened, shared: &Arc<Shared>) {
     loop {
         let accepted = listener.accept();
         if shared.stopping.load(Ordering::Acquire) {
@@ -113,11 +118,11 @@ fn accept(listener: &Listener, store: &Store, running: Running, shared: &Arc<Sha
             continue;
         };
         let Some(number) = shared.begin(&stream) else { continue };
-        let (store, shared) = (store.clone(), Arc::clone(shared));
+        let (opened, shared) = (opened.clone(), Arc::clone(shared));
         std::thread::spawn(move || {
             let _end = End { shared, number };
             // Whoever asked may have gone: that is their affair.
-            drop(answer(stream, Opened { store, running, served: true }));
+            drop(answer(stream, opened));
         });
     }
 }
@@ -138,7 +143,7 @@ fn answer(mut stream: Stream, database: Opened) -> io::Result<()> {
     stream.set_read_timeout(Some(REQUEST_TIME))?;
     let request = read_request(&mut stream)?;
     let cli = match Cli::parse(&request.args) {
-        Some(cli) if request.reel == VERSION && cli.is_served() => cli,
+        Some(cli) if request.reel == VERSION && cli.is_served(database.household.is_some()) => cli,
         _ => return write_piece(&mut stream, Tag::Refused, &[]),
     };
     let stream = Rc::new(RefCell::new(stream));

@@ -1,0 +1,146 @@
+//! What the commands for residents have in common.
+
+use std::sync::Arc;
+
+use reel_abi::id::SpaceName;
+use reel_abi::outcome::{Disposition, Outcome};
+use reel_abi::resident::Guest;
+use reel_store::Store;
+
+use super::database::Opened;
+use super::escape::Safe;
+use super::exit::Exit;
+use super::failure::Failure;
+use super::grants;
+use super::io::Io;
+use super::live;
+use super::progress::Progress;
+use super::style::Paint;
+use crate::calls::session::Console;
+use crate::runtime::Surroundings;
+use crate::runtime::resident::cells::CellsError;
+use crate::runtime::resident::waking::WakeError;
+use crate::runtime::resident::{CallError, CallReport, DeployError, Household};
+use crate::world::clock::HostClock;
+use crate::world::console::HostError;
+use crate::world::entropy::KernelEntropy;
+
+/// Frames of a trap that are shown.
+const FRAMES: usize = 8;
+
+/// A household of the real world. What guests say goes to stderr: stdout is for the results of calls.
+pub fn household(store: &Store) -> Household {
+    Household::new(store.clone(), Arc::new(HostClock::new()), Box::new(world))
+}
+
+/// Does something with the residents of a database: those that the process looks after, or else for this one time.
+pub fn with_household<T>(database: &Opened, work: impl FnOnce(&Household) -> T) -> T {
+    match &database.household {
+        Some(household) => work(household),
+        None => work(&household(&database.store)),
+    }
+}
+
+/// Ends when the user wants the guest to stop; those who are served cannot stop it.
+pub async fn interrupt(database: &Opened, progress: Arc<Progress>) {
+    match database.served {
+        true => std::future::pending().await,
+        false => live::interrupt(progress).await,
+    }
+}
+
+fn world(guest: &Guest) -> Result<Surroundings, String> {
+    let dirs = grants::open(&guest.dirs).map_err(|failure| failure.words().to_owned())?;
+    let output = || -> Option<Box<dyn crate::port::Output>> { Some(Box::new(HostError)) };
+    let console = Console { stdin: None, stdout: output(), stderr: output(), echo: false };
+    Ok(Surroundings { clock: Arc::new(HostClock::new()), entropy: Box::new(KernelEntropy::new()), console, dirs })
+}
+
+/// Says what became of a call that did not go well, and gives the code to end with.
+pub fn farewell(report: &CallReport, name: &SpaceName, flag: &str, io: &mut Io<'_>) -> Result<Exit, Failure> {
+    if let Some(what) = &report.conflict {
+        let what = format!("run {} in {name} was overtaken by another transaction: {what}", report.run);
+        return Err(Failure::new(Exit::CONFLICT, what).hint("nothing of it is committed; call again"));
+    }
+    let outcome = &report.end.outcome;
+    let mut exit = Exit::of(outcome);
+    if !outcome.is_success() {
+        let paint = Paint(io.look.err_colour);
+        let run = report.run;
+        let became = match &report.end.disposition {
+            Disposition::Committed { .. } | Disposition::Partly { .. } => "committed",
+            Disposition::Aborted | Disposition::Lost { .. } => "rolled back",
+        };
+        let words = paint.error(&Safe(&outcome.to_string()).to_string());
+        let mut text = format!("run {run}: {words}; {became}, {name} is as it was before. ");
+        text.push_str(&paint.dim(&format!("reel log {run}{flag} | reel replay {run}{flag}")));
+        text.push('\n');
+        if let Outcome::Trap { backtrace, .. } = outcome {
+            for frame in backtrace.iter().take(FRAMES) {
+                text.push_str(&format!("    in {}\n", Safe(frame)));
+            }
+        }
+        drop(io.err.write_all(text.as_bytes()));
+        // A guest that leaves the call with an exit code of 0 has still left it.
+        exit = if exit == Exit::OK { Exit::TRAP } else { exit };
+    }
+    if let Some(undelivered) = &report.undelivered {
+        Failure::of(Exit::HOST, undelivered).show(io);
+        exit = if exit == Exit::OK { Exit::HOST } else { exit };
+    }
+    Ok(exit)
+}
+
+impl From<CellsError> for Failure {
+    fn from(error: CellsError) -> Self {
+        match error {
+            CellsError::Read(error) => error.into(),
+            CellsError::Damaged(_) => {
+                Self::of(Exit::DATABASE, &error).hint("`reel verify` tells how far the damage goes")
+            }
+        }
+    }
+}
+
+impl From<WakeError> for Failure {
+    fn from(error: WakeError) -> Self {
+        match error {
+            WakeError::Cells(error) => error.into(),
+            error => Self::of(Exit::NO_REPLAY, &error),
+        }
+    }
+}
+
+impl From<CallError> for Failure {
+    fn from(error: CallError) -> Self {
+        match error {
+            CallError::NoSuchGuest(name) => Self::not_found(format!("no guest was deployed as {name}"))
+                .hint(format!("`reel ps` lists them; `reel deploy APP.wasm --as {name}` makes one")),
+            CallError::Stopped(name) => Self::new(Exit::UNFIT, format!("{name} is stopped"))
+                .hint(format!("`reel start {name}` lets it take calls again")),
+            CallError::Asleep { name, run, until } => {
+                let until = super::dates::short(until.0);
+                Self::new(Exit::CONFLICT, format!("{name} sleeps in run {run} until {until} (UTC)"))
+                    .hint("it takes calls again when that one is over; `reel serve` wakes it in time")
+            }
+            CallError::NotResumable(..) => Self::of(Exit::NO_REPLAY, &error),
+            CallError::Unborn(_) | CallError::World(_) => Self::of(Exit::HOST, &error),
+            CallError::Function(_) => Self::usage(error.to_string())
+                .hint("arguments are WAVE values: 5, \"text\", [1, 2], {name: \"x\"}, some(1)"),
+            CallError::Cells(error) => error.into(),
+            CallError::Wake(error) => error.into(),
+            CallError::Prepare(error) => error.into(),
+            CallError::Append(_) | CallError::Log(_) | CallError::Checkpoint(_) => Self::of(Exit::DATABASE, &error),
+        }
+    }
+}
+
+impl From<DeployError> for Failure {
+    fn from(error: DeployError) -> Self {
+        match error {
+            DeployError::NothingToCall => Self::of(Exit::UNFIT, &error).hint("`reel inspect` lists what it exports"),
+            DeployError::Call(error) => error.into(),
+            DeployError::Keep(_) => Self::of(Exit::DATABASE, &error),
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! `reel serve`: looks after the guests of a database: takes their calls, wakes those that sleep, lets idle ones sleep.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::admin;
+use super::database::{DatabaseArgs, Opened, Running};
+use super::exit::Exit;
+use super::failure::Failure;
+use super::io::Io;
+use super::live;
+use super::residents::household;
+use super::units::Span;
+use crate::runtime::resident::going_on::CutOff;
+use crate::runtime::resident::{CallError, Household};
+use crate::world::signals;
+
+/// How often it looks whether somebody is to be woken.
+const TICK: Duration = Duration::from_millis(100);
+
+/// Look after the guests of a database until interrupted: `reel call` of other processes is answered, calls that were cut off go on, sleepers wake
+/// in time, idle residents leave memory
+#[derive(Debug, Clone, clap::Args)]
+pub struct Args {
+    /// A resident that was not called for this long leaves memory; it comes back at its next call
+    #[arg(long, value_name = "TIME", default_value = "60s")]
+    idle: Span,
+    /// Say nothing on stderr but what goes wrong
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+/// Serves until SIGINT or SIGTERM.
+pub fn execute(args: &Args, database: &DatabaseArgs, io: &mut Io<'_>) -> Result<Exit, Failure> {
+    let store = database.create(io)?;
+    live::deliver_rest(&store, io)?;
+    let household = Arc::new(household(&store));
+    let from = store.newest_run().unwrap_or_default().next();
+    let opened = Opened {
+        store: store.clone(),
+        running: Running { from: Some(from), resumed: None },
+        served: true,
+        household: Some(Arc::clone(&household)),
+    };
+    let Some(server) = admin::serve_opened(opened) else {
+        return Err(Failure::new(Exit::HOST, "the socket `admin.sock` of the database cannot be made")
+            .hint("its path may be too long: choose a shorter --db"));
+    };
+    let left = household.cut_off(None)?;
+    if !args.quiet {
+        writeln!(io.err, "serving {}; stop it with Ctrl-C", store.dir().display())?;
+    }
+    let served = live::block_on(tend(&household, left, args.idle.millis));
+    drop(server);
+    served?;
+    live::block_on(household.rest())?;
+    live::block_on(household.all_asleep())??;
+    Ok(Exit::OK)
+}
+
+/// Does what is to be done in time, until the process is to stop.
+async fn tend(household: &Arc<Household>, left: Vec<CutOff>, idle_millis: u64) {
+    let tasks = tokio::task::LocalSet::new();
+    for CutOff { run, name, until } in left {
+        match until {
+            Some(until) => household.sleeps(&name, run, until).await,
+            None => go_on(&tasks, household, run),
+        }
+    }
+    let stop = signals::interrupt(i32::from(Exit::INTERRUPTED.0));
+    let work = async {
+        loop {
+            for run in household.due() {
+                go_on(&tasks, household, run);
+            }
+            household.hibernate_idle(idle_millis).await;
+            tokio::time::sleep(TICK).await;
+        }
+    };
+    tokio::select! {
+        () = stop => {}
+        () = tasks.run_until(work) => {}
+    }
+}
+
+fn go_on(tasks: &tokio::task::LocalSet, household: &Arc<Household>, run: reel_abi::id::RunId) {
+    let household = Arc::clone(household);
+    tasks.spawn_local(async move {
+        match household.resume(run, std::future::pending()).await {
+            Ok(_) | Err(CallError::Asleep { .. } | CallError::NotResumable(..)) => {}
+            Err(error) => tracing::warn!(%run, %error, "a call could not be gone on with"),
+        }
+    });
+}

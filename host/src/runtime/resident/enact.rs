@@ -1,0 +1,101 @@
+//! One call, whatever the mode of its gate: live, replayed or resumed.
+
+use std::future::Future;
+
+use reel_abi::outcome::Outcome;
+use reel_abi::resident::Entry;
+use reel_abi::types::{DATA_INLINE_BYTES, Data};
+use reel_abi::vocabulary::{CallBegins, CallReturns};
+
+use super::function::{self, FunctionName};
+use super::instance::{Instance, Ready};
+use crate::calls::session::Session;
+use crate::gate::Halt;
+use crate::runtime::drive::{Bounds, Stop, stop_of};
+
+/// A call that has stopped, before its end mark.
+pub(super) struct Enacted {
+    /// The guest as it is now, or what is left of one that was not even born.
+    pub guest: Result<Instance, Box<Session>>,
+    /// How it stopped.
+    pub stop: Stop,
+    /// What the function gave, in WAVE; nothing for a birth.
+    pub results: Option<String>,
+}
+
+impl Enacted {
+    /// The host's side of the guest.
+    pub fn session(&mut self) -> &mut Session {
+        match &mut self.guest {
+            Ok(instance) => instance.session(),
+            Err(session) => session,
+        }
+    }
+}
+
+/// Enters a guest with a session of this call. Without an instance the call is its birth.
+pub(super) async fn enact(
+    ready: &Ready,
+    instance: Option<Instance>,
+    mut session: Session,
+    call: CallBegins,
+    bounds: Bounds<impl Future<Output = ()>>,
+) -> Enacted {
+    let stack = session.gate.limits().stack_bytes;
+    let entry = call.entry.clone();
+    let halted = |halt: Halt| stop_of(halt.into(), stack);
+    let Some(mut instance) = instance else {
+        if let Err(halt) = session.gate.pass(call, |_, _| Ok(())) {
+            return Enacted { guest: Err(Box::new(session)), stop: halted(halt), results: None };
+        }
+        let (guest, stop) = match Instance::born(ready, session, bounds).await {
+            Ok(instance) => (Ok(instance), Stop::Outcome(Outcome::Exit { code: 0 })),
+            Err((stop, session)) => (Err(Box::new(session)), stop),
+        };
+        return Enacted { guest, stop, results: None };
+    };
+    instance.enter(session);
+    if let Err(halt) = instance.session().gate.pass(call, |_, _| Ok(())) {
+        return Enacted { guest: Ok(instance), stop: halted(halt), results: None };
+    }
+    let (stop, results) = match invoke(ready, &mut instance, &entry, bounds).await {
+        Ok(text) => match returns(instance.session(), &text) {
+            Ok(()) => (Stop::Outcome(Outcome::Exit { code: 0 }), Some(text)),
+            Err(halt) => (halted(halt), None),
+        },
+        Err(stop) => (stop, None),
+    };
+    Enacted { guest: Ok(instance), stop, results }
+}
+
+/// Calls the function and gives its results as text.
+async fn invoke(
+    ready: &Ready,
+    instance: &mut Instance,
+    entry: &Entry,
+    bounds: Bounds<impl Future<Output = ()>>,
+) -> Result<String, Stop> {
+    let (name, args) = match entry {
+        Entry::Birth => (String::new(), String::new()),
+        Entry::Function { name, args } => (name.clone(), args.clone()),
+        Entry::Forked { name } => (function::FORKED.to_owned(), format!("(\"{name}\")")),
+    };
+    let failed = |message: String| Stop::Outcome(Outcome::HostFailure { message });
+    let name = FunctionName::parse(&name);
+    let ty = function::exact(ready.engines.engine(), &ready.component, &name).map_err(|e| failed(e.to_string()))?;
+    let args = function::arguments(&name, &ty, &args).map_err(|e| failed(e.to_string()))?;
+    let values = instance.call(&name, ty.results().len(), &args, bounds).await?;
+    function::results(&values).map_err(failed)
+}
+
+/// The event of a function's return.
+fn returns(session: &mut Session, text: &str) -> Result<(), Halt> {
+    let bytes = text.as_bytes();
+    let results = if bytes.len() <= DATA_INLINE_BYTES {
+        Data::Inline { bytes: bytes.to_vec().into() }
+    } else {
+        let kept = session.store.blobs().put(bytes.to_vec());
+        Data::Blob { digest: kept.map_err(|e| Halt::host("keeping results", &e))?, len: bytes.len() as u64 }
+    };
+    session.gate.pass(CallReturns { results }, |_, _| Ok(()))
+}

@@ -1,0 +1,379 @@
+//! All residents of a database that this process looks after: each has a room, in which one call at a time is made.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use reel_abi::id::{Digest, RunId, SpaceName, WallTime};
+use reel_abi::resident::{Entry, Guest, Life};
+use reel_store::{Head, Store};
+use tokio::sync::Mutex as Turnstile;
+
+use super::calling::{Attempt, Attempted, Beginning, CallError, CallReport, CallRequest, Over};
+use super::capture::{Pages, capture};
+use super::cells::{Lodging, lodging};
+use super::checkpoint::{self, CheckpointError, Keeping};
+use super::function;
+use super::instance::{Instance, Ready};
+use super::waking::{Woken, wake};
+use crate::engine::cache::CompileError;
+use crate::engine::image::PageAt;
+use crate::port::Clock;
+use crate::runtime::Engines;
+use crate::runtime::again::Streams;
+use crate::runtime::prepare::{PrepareError, kept, refuse_missing};
+use crate::runtime::run::{ATTEMPTS, OPTIMISTIC_ATTEMPTS, Surroundings};
+
+/// Gives the world that a call may touch, anew for each.
+pub type World = dyn Fn(&Guest) -> Result<Surroundings, String> + Send + Sync;
+
+/// The residents.
+pub struct Household {
+    pub(super) store: Store,
+    pub(super) world: Box<World>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) rooms: Mutex<BTreeMap<SpaceName, Arc<Turnstile<Room>>>>,
+    engines: Mutex<BTreeMap<u64, Engines>>,
+    ready: Mutex<BTreeMap<(Digest, u64), Arc<Ready>>>,
+}
+
+/// Where one resident is, if it is awake.
+#[derive(Default)]
+pub(super) struct Room {
+    pub(super) awake: Option<Awake>,
+    /// The call that sleeps, and until when.
+    pub(super) asleep: Option<(RunId, WallTime)>,
+}
+
+/// A resident that is awake.
+pub(super) struct Awake {
+    pub instance: Instance,
+    pub ready: Arc<Ready>,
+    pub guest: Guest,
+    pub life: Life,
+    /// The version of its space that its last call made.
+    pub head: Head,
+    /// When it was last called, by the host's monotonic clock.
+    pub used: u64,
+    /// What is known of its pages.
+    pub pages: Pages,
+    /// What a replay since its last checkpoint would cost.
+    pub debt: Debt,
+    /// The checkpoint that is being kept.
+    pub saving: Option<Saving>,
+}
+
+/// What was done since the last checkpoint, and would be done again.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Debt {
+    pub calls: u64,
+    pub events: u64,
+    pub nanos: u64,
+}
+
+impl Debt {
+    /// More than this, and there is a checkpoint: about 50 ms of replay.
+    const BOUND: Self = Self { calls: 500, events: 10_000, nanos: 50_000_000 };
+
+    fn is_due(&self) -> bool {
+        self.calls >= Self::BOUND.calls || self.events >= Self::BOUND.events || self.nanos >= Self::BOUND.nanos
+    }
+}
+
+/// A checkpoint on its way to the disk.
+pub(super) struct Saving {
+    thread: JoinHandle<Result<Head, CheckpointError>>,
+    pages: Vec<PageAt>,
+}
+
+impl Household {
+    /// A household of which nobody is awake.
+    pub fn new(store: Store, clock: Arc<dyn Clock>, world: Box<World>) -> Self {
+        let (rooms, engines, ready) = Default::default();
+        Self { store, world, clock, rooms, engines, ready }
+    }
+
+    /// Calls a function. Returns when the call, and all it committed, is durable. One that was overtaken by another transaction is executed again.
+    pub async fn call(
+        &self,
+        request: &CallRequest,
+        interrupt: impl Future<Output = ()>,
+    ) -> Result<CallReport, CallError> {
+        let room = self.room(&request.name);
+        let mut room = room.lock().await;
+        let mut interrupt = pin!(interrupt);
+        if let Some((run, until)) = room.asleep {
+            match self.store.run(run)? {
+                Some(record) if record.end.is_none() => {
+                    return Err(CallError::Asleep { name: request.name.clone(), run, until });
+                }
+                _ => room.asleep = None,
+            }
+        }
+        let mut woken = self.rouse(&mut room, &request.name).await?;
+        let entry = match &room.awake {
+            Some(awake) => entry(awake, request)?,
+            None => return Err(CallError::Unborn(request.name.clone())),
+        };
+        if let Some(awake) = &room.awake
+            && awake.life.name != request.name
+            && function::has_forked(&awake.ready.component)
+        {
+            let told = Entry::Forked { name: request.name.clone() };
+            let report = self.transact(&mut room, &request.name, told, &mut woken, interrupt.as_mut()).await?;
+            if !report.end.outcome.is_success() {
+                return Ok(CallReport { results: None, ..report });
+            }
+        }
+        let report = self.transact(&mut room, &request.name, entry, &mut woken, interrupt).await?;
+        if room.awake.as_ref().is_some_and(|awake| awake.debt.is_due() && awake.saving.is_none()) {
+            self.begin_checkpoint(&mut room, &request.name).await;
+        }
+        Ok(CallReport { woken, ..report })
+    }
+
+    /// Makes a call a transaction, again and again until nobody overtakes it.
+    async fn transact(
+        &self,
+        room: &mut Room,
+        name: &SpaceName,
+        entry: Entry,
+        woken: &mut Option<usize>,
+        interrupt: impl Future<Output = ()>,
+    ) -> Result<CallReport, CallError> {
+        let mut interrupt = pin!(interrupt);
+        let (mut run, mut attempt) = (self.store.next_run(), 1);
+        let mut turn = None;
+        loop {
+            if let Some(calls) = self.rouse(room, name).await? {
+                *woken = Some(woken.map_or(calls, |earlier| earlier + calls));
+            }
+            let Some(awake) = room.awake.take() else { return Err(CallError::Unborn(name.clone())) };
+            let mut debt = awake.debt;
+            let begun = self.clock.monotonic();
+            let turn = turn.get_or_insert_with(|| awake.ready.engines.turns().of(name));
+            if attempt > OPTIMISTIC_ATTEMPTS {
+                turn.give_back();
+                turn.take().await;
+            }
+            let mut world = (self.world)(&awake.guest).map_err(CallError::World)?;
+            let (streams, console) = Streams::new(std::mem::take(&mut world.console), true);
+            world.console = console;
+            let making = Attempt {
+                store: &self.store,
+                ready: &awake.ready,
+                run,
+                name,
+                base: awake.head,
+                guest: &awake.guest,
+                life: Some(&awake.life),
+                entry: entry.clone(),
+                turn,
+                again: attempt < ATTEMPTS,
+                beginning: Beginning::Fresh,
+            };
+            match making.make(world, Some(awake.instance), interrupt.as_mut()).await? {
+                Attempted::Over(over) => {
+                    turn.give_back();
+                    streams.show();
+                    let Over { report, lives } = *over;
+                    debt.calls += 1;
+                    debt.events += report.end.events;
+                    let used = self.clock.monotonic();
+                    debt.nanos += used.saturating_sub(begun);
+                    room.awake =
+                        lives.map(|(instance, life, head)| Awake { instance, life, head, used, debt, ..awake });
+                    return Ok(CallReport { attempts: attempt, ..report });
+                }
+                Attempted::Overtaken(next) => run = next,
+                Attempted::Asleep(until) => return Err(room.fall_asleep(name, run, until)),
+            }
+            attempt += 1;
+        }
+    }
+
+    /// Wakes the resident of a space, or finds it awake and as its space says. Says how many calls were replayed, if it slept.
+    pub(super) async fn rouse(&self, room: &mut Room, name: &SpaceName) -> Result<Option<usize>, CallError> {
+        if room
+            .awake
+            .as_ref()
+            .is_some_and(|awake| awake.saving.as_ref().is_some_and(|saving| saving.thread.is_finished()))
+        {
+            finish(room);
+        }
+        let head = self.store.head(name)?.ok_or_else(|| CallError::NoSuchGuest(name.clone()))?;
+        if room.awake.as_ref().is_some_and(|awake| awake.head == head) {
+            return Ok(None);
+        }
+        let lodging = lodging(&self.store, head)?.ok_or_else(|| CallError::NoSuchGuest(name.clone()))?;
+        if lodging.guest.stopped {
+            room.awake = None;
+            return Err(CallError::Stopped(name.clone()));
+        }
+        let Some(life) = lodging.life.clone() else { return Err(CallError::Unborn(name.clone())) };
+        if let Some(awake) = &mut room.awake
+            && awake.life == life
+            && awake.guest == lodging.guest
+        {
+            awake.head = head;
+            return Ok(None);
+        }
+        room.awake = None;
+        let ready = self.ready_for(&lodging.guest)?;
+        let Woken { instance, pages, replayed } = wake(&self.store, &ready, &lodging, &life, &self.clock).await?;
+        let Lodging { guest, .. } = lodging;
+        let debt = Debt { calls: replayed as u64, ..Debt::default() };
+        let used = self.clock.monotonic();
+        room.awake = Some(Awake { instance, ready, guest, life, head, used, pages, debt, saving: None });
+        Ok(Some(replayed))
+    }
+
+    /// Makes a checkpoint of a resident as it is now, and waits until it is durable. Says which version of the space it is.
+    pub async fn checkpoint(&self, name: &SpaceName) -> Result<Head, CallError> {
+        let room = self.room(name);
+        let mut room = room.lock().await;
+        self.rouse(&mut room, name).await?;
+        finish(&mut room);
+        let Some(keeping) = self.capture(&mut room, name).await? else { return Err(CallError::Unborn(name.clone())) };
+        let kept = checkpoint::store(&self.store, &self.clock, &keeping);
+        if let (Err(_), Some(awake)) = (&kept, &mut room.awake) {
+            awake.pages.owe(keeping.captured.pages.iter().map(|(at, _)| *at));
+        }
+        Ok(kept?)
+    }
+
+    /// Lets a resident sleep: a checkpoint if a replay would cost anything, and nothing of it stays in memory.
+    pub async fn hibernate(&self, name: &SpaceName) -> Result<(), CallError> {
+        let room = self.room(name);
+        let mut room = room.lock().await;
+        finish(&mut room);
+        if room.awake.as_ref().is_some_and(|awake| awake.debt.calls > 0 && awake.ready.plan.is_ok())
+            && let Some(keeping) = self.capture(&mut room, name).await?
+        {
+            checkpoint::store(&self.store, &self.clock, &keeping)?;
+        }
+        room.awake = None;
+        Ok(())
+    }
+
+    /// Waits until all checkpoints that are on their way are durable.
+    pub async fn rest(&self) {
+        let rooms: Vec<_> = self.rooms.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
+        for room in rooms {
+            finish(&mut *room.lock().await);
+        }
+    }
+
+    /// Takes what a resident is, at rest.
+    async fn capture(&self, room: &mut Room, name: &SpaceName) -> Result<Option<Keeping>, CallError> {
+        let Some(awake) = &mut room.awake else { return Ok(None) };
+        match capture(&mut awake.instance, &awake.ready, &mut awake.pages).await {
+            Ok(captured) => {
+                awake.debt = Debt::default();
+                let (guest, life) = (awake.guest.clone(), awake.life.clone());
+                Ok(Some(Keeping { name: name.clone(), base: awake.head, guest, life, captured }))
+            }
+            Err(error) => {
+                // What was added to it may have stopped half-way.
+                room.awake = None;
+                Err(CheckpointError::from(error).into())
+            }
+        }
+    }
+
+    /// Takes what a resident is, and leaves it to a thread to keep that.
+    async fn begin_checkpoint(&self, room: &mut Room, name: &SpaceName) {
+        if room.awake.as_ref().is_none_or(|awake| awake.ready.plan_for(&awake.instance).is_err()) {
+            return;
+        }
+        let keeping = match self.capture(room, name).await {
+            Ok(Some(keeping)) => keeping,
+            Ok(None) => return,
+            Err(error) => return tracing::warn!(%error, guest = %name, "no checkpoint"),
+        };
+        let pages = keeping.captured.pages.iter().map(|(at, _)| *at).collect();
+        let (store, clock) = (self.store.clone(), Arc::clone(&self.clock));
+        let thread = std::thread::spawn(move || checkpoint::store(&store, &clock, &keeping));
+        if let Some(awake) = &mut room.awake {
+            awake.saving = Some(Saving { thread, pages });
+        }
+    }
+
+    /// The room of a resident.
+    pub(super) fn room(&self, name: &SpaceName) -> Arc<Turnstile<Room>> {
+        let mut rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
+        match rooms.get(name) {
+            Some(room) => Arc::clone(room),
+            None => Arc::clone(rooms.entry(name.clone()).or_default()),
+        }
+    }
+
+    /// The component of a guest that was deployed, compiled and linked.
+    pub(super) fn ready_for(&self, guest: &Guest) -> Result<Arc<Ready>, CallError> {
+        let stack = guest.limits.stack_bytes;
+        if let Some(ready) = self.known(guest.component, stack) {
+            return Ok(ready);
+        }
+        let bytes = kept(&self.store, guest.component, guest.content)?;
+        self.ready_of(guest.component, &bytes, stack, &|| ())
+    }
+
+    fn known(&self, digest: Digest, stack: u64) -> Option<Arc<Ready>> {
+        self.ready.lock().unwrap_or_else(PoisonError::into_inner).get(&(digest, stack)).cloned()
+    }
+
+    /// A component, compiled and linked.
+    pub(super) fn ready_of(
+        &self,
+        digest: Digest,
+        bytes: &[u8],
+        stack: u64,
+        on_compile: &dyn Fn(),
+    ) -> Result<Arc<Ready>, CallError> {
+        if let Some(ready) = self.known(digest, stack) {
+            return Ok(ready);
+        }
+        let engines = self.engines_of(stack)?;
+        let (component, plan) = super::preparing::component(&self.store, &engines, digest, bytes, on_compile)?;
+        refuse_missing(&engines, &component)?;
+        let ready = Ready::new(&engines, component, plan)
+            .map_err(|e| PrepareError::from(CompileError::Compile(format!("{e:#}"))))?;
+        let ready = Arc::new(ready);
+        let mut known = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(Arc::clone(known.entry((digest, stack)).or_insert(ready)))
+    }
+
+    fn engines_of(&self, stack: u64) -> Result<Engines, CallError> {
+        let mut engines = self.engines.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(engines) = engines.get(&stack) {
+            return Ok(engines.clone());
+        }
+        let made =
+            Engines::for_commands(stack).map_err(|e| CallError::World(format!("cannot set up the engine: {e:#}")))?;
+        Ok(engines.entry(stack).or_insert(made).clone())
+    }
+}
+
+/// Waits for the checkpoint of a room that is on its way.
+fn finish(room: &mut Room) {
+    let Some(awake) = &mut room.awake else { return };
+    let Some(Saving { thread, pages }) = awake.saving.take() else { return };
+    match thread.join() {
+        Ok(Ok(_)) => {}
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "a checkpoint was not kept");
+            awake.pages.owe(pages);
+        }
+        Err(_) => awake.pages.owe(pages),
+    }
+}
+
+/// How a request enters a guest.
+fn entry(awake: &Awake, request: &CallRequest) -> Result<Entry, CallError> {
+    let engine = awake.ready.engines.engine();
+    let (name, ty) = function::find(engine, &awake.ready.component, &request.function)?;
+    let args = function::given(&name, &ty, &request.args)?;
+    Ok(Entry::Function { name: name.to_string(), args })
+}

@@ -1,0 +1,36 @@
+//! Residents: guests that keep their memory between calls.
+//!
+//! ```text
+//!   life    birth ── call ── call ── call        each a run, a transaction and a version of the space; a chain through `call.begin`
+//!                             │                  committed calls only: what trapped or was overtaken never happened
+//!                         checkpoint             memory pages, handles and what the host keeps, as cells of the space
+//!
+//!   awake   an instance in this process that has lived through the chain
+//!   asleep  nothing but the space; waking = instantiate, put the checkpoint over it, replay the calls since
+//! ```
+//!
+//! All that makes a resident lies in its space, so a fork or rollback of the space is one of the resident: whoever calls it next finds another
+//! last call in the space than the instance has lived to, and wakes it anew. An instance is never the only place of anything.
+//!
+//! `household` keeps the instances, `calling` makes a call a transaction, `waking` brings one back, `instance` is the engine's side of one,
+//! `function` finds exports and reads their arguments, `deploying` puts a guest into its space, `cells` are what lies there.
+
+pub mod calling;
+mod capture;
+pub mod cells;
+pub mod checkpoint;
+pub mod deploying;
+mod enact;
+pub mod function;
+pub mod going_on;
+pub mod household;
+mod instance;
+pub(crate) mod preparing;
+pub(crate) mod replaying;
+mod table;
+pub mod tending;
+pub mod waking;
+
+pub use calling::{CallError, CallReport, CallRequest};
+pub use deploying::{DeployError, DeployRequest};
+pub use household::Household;

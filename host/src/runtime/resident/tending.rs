@@ -1,0 +1,77 @@
+//! What a household does in time: waking those that sleep, letting the idle leave memory, stopping and starting guests.
+
+use std::sync::PoisonError;
+
+use reel_abi::id::{RunId, SpaceName, WallTime};
+use reel_abi::resident::{GUEST_KEY, Guest};
+use reel_store::Head;
+
+use super::calling::CallError;
+use super::cells::{cell, lodging};
+use super::checkpoint;
+use super::household::Household;
+
+impl Household {
+    /// Takes note of a call that sleeps.
+    pub async fn sleeps(&self, name: &SpaceName, run: RunId, until: WallTime) {
+        let room = self.room(name);
+        room.lock().await.asleep = Some((run, until));
+    }
+
+    /// The calls that are to wake now.
+    pub fn due(&self) -> Vec<RunId> {
+        let now = self.clock.wall();
+        let rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
+        let asleep = rooms.values().filter_map(|room| room.try_lock().ok()?.asleep);
+        asleep.filter(|(_, until)| until.0 <= now).map(|(run, _)| run).collect()
+    }
+
+    /// Lets residents leave memory that were not called for so long.
+    pub async fn hibernate_idle(&self, millis: u64) {
+        let now = self.clock.monotonic();
+        for name in self.names() {
+            let idle = {
+                let room = self.room(&name);
+                let Ok(room) = room.try_lock() else { continue };
+                room.awake.as_ref().is_some_and(|awake| now.saturating_sub(awake.used) / 1_000_000 >= millis)
+            };
+            if idle && let Err(error) = self.hibernate(&name).await {
+                tracing::warn!(guest = %name, %error, "an idle guest stays as it is");
+            }
+        }
+    }
+
+    /// Lets all residents leave memory.
+    pub async fn all_asleep(&self) -> Result<(), CallError> {
+        for name in self.names() {
+            self.hibernate(&name).await?;
+        }
+        Ok(())
+    }
+
+    fn names(&self) -> Vec<SpaceName> {
+        self.rooms.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
+    }
+
+    /// Lets a guest take no calls, or calls again. Says which version of its space that is.
+    pub async fn set_stopped(&self, name: &SpaceName, stopped: bool) -> Result<Head, CallError> {
+        let room = self.room(name);
+        let mut room = room.lock().await;
+        let head = self.store.head(name)?.ok_or_else(|| CallError::NoSuchGuest(name.clone()))?;
+        let lodging = lodging(&self.store, head)?.ok_or_else(|| CallError::NoSuchGuest(name.clone()))?;
+        if lodging.guest.stopped == stopped {
+            return Ok(head);
+        }
+        let guest = Guest { stopped, ..lodging.guest };
+        let cell = cell(self.store.blobs(), GUEST_KEY, &guest).map_err(CallError::Log)?;
+        let what = if stopped { "stop" } else { "start" };
+        let made = checkpoint::commit(&self.store, &self.clock, what, name, head, vec![cell])?;
+        if stopped {
+            room.awake = None;
+        } else if let Some(awake) = &mut room.awake {
+            awake.guest = guest;
+            awake.head = made;
+        }
+        Ok(made)
+    }
+}
