@@ -3,6 +3,7 @@
 //! ```text
 //! RESIDENT "guest"       -> Guest        what was deployed, and how
 //! RESIDENT "life"        -> Life         the last committed call of the one that is alive; written by every call
+//! RESIDENT "stopped"     -> nothing      is there while it takes no calls
 //! RESIDENT "checkpoint"  -> Checkpoint   what it was like after one of its calls, but for its memories
 //! PAGE     memory:4 page:8 -> bytes      4096 bytes of a memory at the checkpoint (big endian numbers), where they are others than at birth:
 //!                                        nothing for zeros, all of them, or a Zstandard block
@@ -33,6 +34,9 @@ pub const LIFE_KEY: &[u8] = b"life";
 
 /// Key of the [`Checkpoint`].
 pub const CHECKPOINT_KEY: &[u8] = b"checkpoint";
+
+/// Key of something while the guest takes no calls. Apart from the [`Guest`], so that a call that sleeps is not overtaken by it.
+pub const STOPPED_KEY: &[u8] = b"stopped";
 
 /// Key of a page.
 pub fn page_key(memory: u32, page: u64) -> Vec<u8> {
@@ -114,8 +118,6 @@ wire_struct! {
         pub limits: Limits,
         /// What becomes of a call that a crash cut off.
         pub on_crash: OnCrash,
-        /// Whether it takes no calls.
-        pub stopped: bool,
     }
 }
 

@@ -38,8 +38,8 @@ struct Json<'a> {
     on_crash: &'static str,
 }
 
-fn state(guest: &Guest) -> &'static str {
-    if guest.stopped { "stopped" } else { "idle" }
+fn state(stopped: bool) -> &'static str {
+    if stopped { "stopped" } else { "idle" }
 }
 
 fn kind(guest: &Guest) -> &'static str {
@@ -54,13 +54,13 @@ pub fn execute(args: &Args, database: &Opened, io: &mut Io<'_>) -> Result<Exit, 
     let mut table = Table::new(&[3, 4, 5]);
     let head = ["GUEST", "KIND", "STATE", "VERSION", "CALLS", "MEMORY", "DEPLOYED (UTC)", "PROGRAM"];
     table.row(head.map(|head| Cell::new(head).painted(|t| paint.bold(t))));
-    for (name, Lodging { head, guest, life, checkpoint }) in guests(&database.store)? {
+    for (name, Lodging { head, guest, life, checkpoint, stopped }) in guests(&database.store)? {
         let memory = checkpoint.as_ref().map(|checkpoint| checkpoint.memories.iter().sum::<u64>());
         if args.json {
             let line = Json {
                 guest: name.as_str(),
                 kind: kind(&guest),
-                state: state(&guest),
+                state: state(stopped),
                 version: head.version.0,
                 calls: life.as_ref().map_or(0, |life| life.calls),
                 last_run: life.as_ref().map(|life| life.last.0),
@@ -80,7 +80,7 @@ pub fn execute(args: &Args, database: &Opened, io: &mut Io<'_>) -> Result<Exit, 
         table.row([
             Cell::new(name.as_str()),
             Cell::new(kind(&guest)),
-            Cell::new(state(&guest)),
+            Cell::new(state(stopped)),
             Cell::new(head.version.to_string()),
             Cell::new(life.map_or(0, |life| life.calls).to_string()),
             Cell::new(memory.map(|bytes| Size(bytes).to_string()).unwrap_or_default()),

@@ -123,7 +123,7 @@ impl From<CallError> for Failure {
                 Self::new(Exit::CONFLICT, format!("{name} sleeps in run {run} until {until} (UTC)"))
                     .hint("it takes calls again when that one is over; `reel serve` wakes it in time")
             }
-            CallError::NotResumable(..) => Self::of(Exit::NO_REPLAY, &error),
+            CallError::NotResumable(..) | CallError::NotSet => Self::of(Exit::NO_REPLAY, &error),
             CallError::Unborn(_) | CallError::World(_) => Self::of(Exit::HOST, &error),
             CallError::Function(_) => Self::usage(error.to_string())
                 .hint("arguments are WAVE values: 5, \"text\", [1, 2], {name: \"x\"}, some(1)"),

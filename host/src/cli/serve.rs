@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use reel_abi::id::SpaceName;
+
 use super::admin;
 use super::database::{DatabaseArgs, Opened, Running};
 use super::exit::Exit;
@@ -12,11 +14,15 @@ use super::live;
 use super::residents::household;
 use super::units::Span;
 use crate::runtime::resident::going_on::CutOff;
+use crate::runtime::resident::timers::Timer;
 use crate::runtime::resident::{CallError, Household};
 use crate::world::signals;
 
 /// How often it looks whether somebody is to be woken.
 const TICK: Duration = Duration::from_millis(100);
+
+/// When it tries again to go on with a call that could not be gone on with.
+const AGAIN: Duration = Duration::from_secs(10);
 
 /// Look after the guests of a database until interrupted: `reel call` of other processes is answered, calls that were cut off go on, sleepers wake
 /// in time, idle residents leave memory
@@ -46,6 +52,7 @@ pub fn execute(args: &Args, database: &DatabaseArgs, io: &mut Io<'_>) -> Result<
         return Err(Failure::new(Exit::HOST, "the socket `admin.sock` of the database cannot be made")
             .hint("its path may be too long: choose a shorter --db"));
     };
+    household.note_all_timers()?;
     let left = household.cut_off(None)?;
     if !args.quiet {
         writeln!(io.err, "serving {}; stop it with Ctrl-C", store.dir().display())?;
@@ -73,6 +80,9 @@ async fn tend(household: &Arc<Household>, left: Vec<CutOff>, idle_millis: u64) {
             for run in household.due() {
                 go_on(&tasks, household, run);
             }
+            for (name, timer) in household.due_timers() {
+                ring(&tasks, household, name, timer);
+            }
             household.hibernate_idle(idle_millis).await;
             tokio::time::sleep(TICK).await;
         }
@@ -83,12 +93,33 @@ async fn tend(household: &Arc<Household>, left: Vec<CutOff>, idle_millis: u64) {
     }
 }
 
+fn ring(tasks: &tokio::task::LocalSet, household: &Arc<Household>, name: SpaceName, timer: Timer) {
+    let household = Arc::clone(household);
+    tasks.spawn_local(async move {
+        let why = match household.call_for_timer(&name, &timer).await {
+            Ok(report) if report.end.outcome.is_success() => return,
+            Err(CallError::NotSet | CallError::Asleep { .. }) => return,
+            Ok(report) => format!("run {}: {}", report.run, report.end.outcome),
+            Err(error) => error.to_string(),
+        };
+        tracing::warn!(guest = %name, why, "the call of a timer has failed");
+        tokio::time::sleep(AGAIN).await;
+        if let Err(error) = household.look_at_timers(&name, true) {
+            tracing::warn!(guest = %name, %error, "its timers cannot be read");
+        }
+    });
+}
+
 fn go_on(tasks: &tokio::task::LocalSet, household: &Arc<Household>, run: reel_abi::id::RunId) {
     let household = Arc::clone(household);
     tasks.spawn_local(async move {
         match household.resume(run, std::future::pending()).await {
-            Ok(_) | Err(CallError::Asleep { .. } | CallError::NotResumable(..)) => {}
-            Err(error) => tracing::warn!(%run, %error, "a call could not be gone on with"),
+            Ok(_) | Err(CallError::Asleep { .. }) => {}
+            Err(CallError::NotResumable(..)) => household.forget(run).await,
+            Err(error) => {
+                tracing::warn!(%run, %error, "a call could not be gone on with");
+                household.later(run, AGAIN).await;
+            }
         }
     });
 }

@@ -17,6 +17,7 @@ use super::checkpoint::{CheckpointError, page_keys};
 use super::enact::{Enacted, enact};
 use super::function::FunctionError;
 use super::instance::{Instance, Ready, deadline};
+use super::timers::{Timer, is_timer};
 use super::waking::{WakeError, stay};
 use crate::engine::config::description;
 use crate::gate::cursor::Cursor;
@@ -80,6 +81,9 @@ pub enum CallError {
         /// Wall-clock time.
         until: WallTime,
     },
+    /// The timer that was due was cancelled, or set to another time.
+    #[error("the timer is not set any more")]
+    NotSet,
     /// The call cannot be gone on with.
     #[error("run {0} cannot be gone on with: {1}")]
     NotResumable(RunId, &'static str),
@@ -135,6 +139,8 @@ pub(super) struct Attempt<'a> {
     pub again: bool,
     /// How it begins.
     pub beginning: Beginning,
+    /// The timer that it is made for.
+    pub timer: Option<&'a Timer>,
 }
 
 /// How an execution begins.
@@ -179,6 +185,8 @@ pub(super) struct Over {
     pub report: CallReport,
     /// If it was committed: the guest after it, its life, and the version that it made.
     pub lives: Option<(Instance, Life, Head)>,
+    /// Whether it has changed timers.
+    pub timers: bool,
 }
 
 impl Attempt<'_> {
@@ -295,6 +303,8 @@ impl Attempt<'_> {
             otherwise,
         };
         let (life, commit) = proposal.unzip();
+        let timers =
+            commit.as_ref().is_some_and(|commit| commit.cells.iter().any(|cell| is_timer(cell.family, &cell.key)));
         let outbox = commit.as_ref().map(|commit| commit.outbox.clone()).unwrap_or_default();
         let kept = commit.is_some().then(|| (begun.clone(), frames.clone()));
         let ended = ending(Disposition::Aborted);
@@ -335,7 +345,7 @@ impl Attempt<'_> {
         let lives = self.lives(guest.ok(), life, committed);
         let results = results.filter(|_| committed.is_some());
         let report = CallReport { run: self.run, end, results, undelivered, conflict, attempts: 1, woken: None };
-        Ok(Attempted::Over(Box::new(Over { report, lives })))
+        Ok(Attempted::Over(Box::new(Over { report, lives, timers })))
     }
 
     fn lives(
@@ -350,6 +360,9 @@ impl Attempt<'_> {
 
     /// What is to be committed: what the guest has changed, and where its life stands now.
     fn propose(&self, enacted: &mut Enacted, at: WallTime) -> Result<(Life, Proposal), Halt> {
+        if let Some(timer) = self.timer {
+            timer.settle(enacted.session(), at)?;
+        }
         let mut proposal = enacted.session().txn.propose(at)?;
         let life = match self.life {
             None => Life { birth: self.run, born: at, last: self.run, calls: 0, name: self.name.clone() },

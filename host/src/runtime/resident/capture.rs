@@ -72,7 +72,7 @@ pub(crate) struct Captured {
 }
 
 /// What is known of a resident's pages since its birth, or since its image took them over: digests of those that were captured.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Pages {
     captured: BTreeMap<PageAt, u64>,
     /// What was captured and is not in its space.
@@ -144,6 +144,21 @@ pub(crate) async fn capture(
     }
     changed.clear();
     Ok(Captured { memories: sizes, pages: taken, residue })
+}
+
+/// Gives an instance that was just born the state of another one, which stays as it is. After an error it is of no use.
+pub(crate) async fn copy(from: &mut Instance, to: &mut Instance, ready: &Ready) -> Result<(), CaptureError> {
+    let plan = ready.plan_for(from)?;
+    from.session().handles.restoring = true;
+    let asked = ask(from, plan).await;
+    from.session().handles.restoring = false;
+    asked?;
+    let residue = from.session().residue();
+    to.session().handles.restoring = true;
+    let sizes: Vec<u64> = from.memories().sizes().into_iter().map(|bytes| bytes as u64).collect();
+    grow(to, plan, &sizes).await?;
+    to.memories().fork_from(from.memories())?;
+    put_back_rest(to, plan, &residue).await
 }
 
 async fn ask(instance: &mut Instance, plan: &Plan) -> Result<(), CaptureError> {
@@ -219,6 +234,11 @@ pub(crate) async fn put_back(
         instance.memories().write_page(at, &bytes)?;
         known.note(at, &bytes);
     }
+    put_back_rest(instance, plan, residue).await
+}
+
+/// Globals, handles, and what the host keeps.
+async fn put_back_rest(instance: &mut Instance, plan: &Plan, residue: &Residue) -> Result<(), CaptureError> {
     if plan.globals > 0 {
         instance.call_added(LOAD, 0, &[]).await?;
     }

@@ -3,7 +3,7 @@
 use reel_abi::event::decode_first;
 use reel_abi::id::{RunId, Seq, SpaceName, WallTime};
 use reel_abi::record::{Cell, family};
-use reel_abi::resident::{CHECKPOINT_KEY, Checkpoint, GUEST_KEY, Guest, LIFE_KEY, Life};
+use reel_abi::resident::{CHECKPOINT_KEY, Checkpoint, GUEST_KEY, Guest, LIFE_KEY, Life, STOPPED_KEY};
 use reel_abi::types::Data;
 use reel_abi::vocabulary::{Call, CallBegins, CallReturns, CallSleeps, EventView};
 use reel_abi::wire::{Reader, Wire, Writer};
@@ -36,6 +36,8 @@ pub struct Lodging {
     pub life: Option<Life>,
     /// Its newest checkpoint.
     pub checkpoint: Option<Checkpoint>,
+    /// Whether it takes no calls.
+    pub stopped: bool,
 }
 
 /// What lies in a space at a version; nothing if no guest was deployed there.
@@ -44,7 +46,8 @@ pub fn lodging(store: &Store, head: Head) -> Result<Option<Lodging>, CellsError>
     let Some(guest) = read::<Guest>(store.blobs(), &view, GUEST_KEY)? else { return Ok(None) };
     let life = read(store.blobs(), &view, LIFE_KEY)?;
     let checkpoint = read(store.blobs(), &view, CHECKPOINT_KEY)?;
-    Ok(Some(Lodging { head, guest, life, checkpoint }))
+    let stopped = view.get(family::RESIDENT, STOPPED_KEY)?.is_some();
+    Ok(Some(Lodging { head, guest, life, checkpoint, stopped }))
 }
 
 /// The guest of a space as it is now.

@@ -11,6 +11,7 @@ use reel_abi::vocabulary::{RunBegins, RunEnds};
 use reel_abi::wire::Wire;
 use reel_store::{AppendError, Blobs, Ending, Head, Proposal, ReadError, Store, Submission, View};
 use thiserror::Error;
+use zstd::bulk::{Compressor, Decompressor};
 
 use super::capture::{CaptureError, Captured};
 use super::cells::{CellsError, cell};
@@ -25,6 +26,9 @@ use crate::txn::values::{self, keep};
 
 /// Bytes of pages in a commit record; more than that, and each page becomes a payload of its own.
 const RECORD_BYTES: usize = 4 << 20;
+
+/// How hard pages are packed: the level of Zstandard that costs least.
+const LEVEL: i32 = 1;
 
 /// Pages that are read at a time.
 const PAGES: usize = 1024;
@@ -148,8 +152,9 @@ fn record(
 fn pages(blobs: &Blobs, captured: &Captured) -> Result<Vec<Cell>, Halt> {
     let mut cells = Vec::with_capacity(captured.pages.len() + 1);
     let mut bytes = 0;
+    let mut packer = Compressor::new(LEVEL).map_err(|e| Halt::host("packing a page", &e))?;
     for (at, page) in &captured.pages {
-        let packed = pack(page)?;
+        let packed = pack(&mut packer, page)?;
         bytes += packed.len();
         let value = match bytes > RECORD_BYTES && packed.len() > 64 {
             true => {
@@ -165,21 +170,21 @@ fn pages(blobs: &Blobs, captured: &Captured) -> Result<Vec<Cell>, Halt> {
 }
 
 /// Nothing for zeros, all bytes where packing does not pay, else a Zstandard block.
-fn pack(page: &[u8; PAGE]) -> Result<Vec<u8>, Halt> {
+fn pack(packer: &mut Compressor<'_>, page: &[u8; PAGE]) -> Result<Vec<u8>, Halt> {
     if page.iter().all(|byte| *byte == 0) {
         return Ok(Vec::new());
     }
-    let packed = zstd::bulk::compress(page, 1).map_err(|e| Halt::host("packing a page", &e))?;
+    let packed = packer.compress(page).map_err(|e| Halt::host("packing a page", &e))?;
     Ok(if packed.len() < PAGE { packed } else { page.to_vec() })
 }
 
-fn unpack(bytes: &[u8]) -> Result<Box<[u8; PAGE]>, String> {
+fn unpack(unpacker: &mut Decompressor<'_>, bytes: &[u8]) -> Result<Box<[u8; PAGE]>, String> {
     let mut page = Box::new([0; PAGE]);
     match bytes.len() {
         0 => {}
         PAGE => page.copy_from_slice(bytes),
         _ => {
-            let len = zstd::bulk::decompress_to_buffer(bytes, &mut page[..]).map_err(|e| e.to_string())?;
+            let len = unpacker.decompress_to_buffer(bytes, &mut page[..]).map_err(|e| e.to_string())?;
             if len != PAGE {
                 return Err(format!("a page of {len} bytes"));
             }
@@ -195,7 +200,15 @@ pub(crate) fn kept_pages<'a>(
 ) -> impl Iterator<Item = Result<(PageAt, Box<[u8; PAGE]>), CaptureError>> + 'a {
     let failed = |why: String| CaptureError::Added(format!("a page of the checkpoint cannot be read: {why}"));
     let mut from = Some(Vec::new());
+    let mut unpacker = None;
     let batches = std::iter::from_fn(move || {
+        if unpacker.is_none() {
+            match Decompressor::new() {
+                Ok(made) => unpacker = Some(made),
+                Err(error) => return Some(vec![Err(failed(error.to_string()))]),
+            }
+        }
+        let unpacker = unpacker.as_mut()?;
         let batch = match view.scan(family::PAGE, &from.take()?, None, PAGES) {
             Ok(batch) => batch,
             Err(error) => return Some(vec![Err(failed(error.to_string()))]),
@@ -204,7 +217,7 @@ pub(crate) fn kept_pages<'a>(
         let page = |(key, value): (Vec<u8>, CellValue)| {
             let (memory, page) = page_of(&key).ok_or_else(|| failed("its name is none".into()))?;
             let bytes = values::load(blobs, &value).map_err(|halt| failed(halt.to_string()))?.unwrap_or_default();
-            Ok((PageAt { memory, page }, unpack(&bytes).map_err(failed)?))
+            Ok((PageAt { memory, page }, unpack(unpacker, &bytes).map_err(failed)?))
         };
         Some(batch.into_iter().map(page).collect::<Vec<_>>())
     });

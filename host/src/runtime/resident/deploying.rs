@@ -81,7 +81,6 @@ impl Household {
             dirs: request.dirs.clone(),
             limits: request.limits.clone(),
             on_crash: request.on_crash.clone(),
-            stopped: false,
         };
         let room = self.room(&request.name);
         let mut room = room.lock().await;
@@ -105,11 +104,12 @@ impl Household {
                 turn: &turn,
                 again: attempt < ATTEMPTS,
                 beginning: Beginning::Fresh,
+                timer: None,
             };
             match birth.make(world, None, interrupt.as_mut()).await? {
                 Attempted::Over(over) => {
                     streams.show();
-                    let Over { report, lives } = *over;
+                    let Over { report, lives, .. } = *over;
                     if let Some((instance, life, head)) = lives {
                         if ready.plan_for(&instance).is_ok() {
                             instance.settle(&ready.births).map_err(|e| CallError::World(e.to_string()))?;

@@ -108,11 +108,13 @@ impl Household {
             turn: &turn,
             again: false,
             beginning,
+            timer: None,
         };
         match attempt.make(world, Some(awake.instance), interrupt).await? {
             Attempted::Over(over) => {
                 streams.show();
-                let Over { report, lives } = *over;
+                let Over { report, lives, timers } = *over;
+                self.look_at_timers(name, timers)?;
                 let used = self.clock.monotonic();
                 room.awake = lives.map(|(instance, life, head)| Awake { instance, life, head, used, ..awake });
                 Ok(report)

@@ -17,6 +17,7 @@ use super::cells::{Lodging, lodging};
 use super::checkpoint::{self, CheckpointError, Keeping};
 use super::function;
 use super::instance::{Instance, Ready};
+use super::timers::{Timer, timers};
 use super::waking::{Woken, wake};
 use crate::engine::cache::CompileError;
 use crate::engine::image::PageAt;
@@ -35,6 +36,7 @@ pub struct Household {
     pub(super) world: Box<World>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) rooms: Mutex<BTreeMap<SpaceName, Arc<Turnstile<Room>>>>,
+    pub(super) timers: Mutex<BTreeMap<SpaceName, Vec<Timer>>>,
     engines: Mutex<BTreeMap<u64, Engines>>,
     ready: Mutex<BTreeMap<(Digest, u64), Arc<Ready>>>,
 }
@@ -77,6 +79,11 @@ impl Debt {
     /// More than this, and there is a checkpoint: about 50 ms of replay.
     const BOUND: Self = Self { calls: 500, events: 10_000, nanos: 50_000_000 };
 
+    /// Whether a replay would take longer than it takes to put a checkpoint back.
+    fn is_felt(&self) -> bool {
+        self.calls >= 16 || self.events >= 500 || self.nanos >= 5_000_000
+    }
+
     fn is_due(&self) -> bool {
         self.calls >= Self::BOUND.calls || self.events >= Self::BOUND.events || self.nanos >= Self::BOUND.nanos
     }
@@ -91,14 +98,30 @@ pub(super) struct Saving {
 impl Household {
     /// A household of which nobody is awake.
     pub fn new(store: Store, clock: Arc<dyn Clock>, world: Box<World>) -> Self {
-        let (rooms, engines, ready) = Default::default();
-        Self { store, world, clock, rooms, engines, ready }
+        let (rooms, timers, engines, ready) = Default::default();
+        Self { store, world, clock, rooms, timers, engines, ready }
+    }
+
+    /// Makes the call of a timer that is due.
+    pub async fn call_for_timer(&self, name: &SpaceName, timer: &Timer) -> Result<CallReport, CallError> {
+        let (function, args) = (timer.function.clone(), vec![timer.args.clone()]);
+        let request = CallRequest { name: name.clone(), function, args };
+        self.call_for(&request, Some(timer), std::future::pending()).await
     }
 
     /// Calls a function. Returns when the call, and all it committed, is durable. One that was overtaken by another transaction is executed again.
     pub async fn call(
         &self,
         request: &CallRequest,
+        interrupt: impl Future<Output = ()>,
+    ) -> Result<CallReport, CallError> {
+        self.call_for(request, None, interrupt).await
+    }
+
+    async fn call_for(
+        &self,
+        request: &CallRequest,
+        timer: Option<&Timer>,
         interrupt: impl Future<Output = ()>,
     ) -> Result<CallReport, CallError> {
         let room = self.room(&request.name);
@@ -113,6 +136,11 @@ impl Household {
             }
         }
         let mut woken = self.rouse(&mut room, &request.name).await?;
+        if let (Some(timer), Some(awake)) = (timer, &room.awake)
+            && !timers(&self.store, &self.store.view(awake.head)?)?.contains(timer)
+        {
+            return Err(CallError::NotSet);
+        }
         let entry = match &room.awake {
             Some(awake) => entry(awake, request)?,
             None => return Err(CallError::Unborn(request.name.clone())),
@@ -122,12 +150,12 @@ impl Household {
             && function::has_forked(&awake.ready.component)
         {
             let told = Entry::Forked { name: request.name.clone() };
-            let report = self.transact(&mut room, &request.name, told, &mut woken, interrupt.as_mut()).await?;
+            let report = self.transact(&mut room, &request.name, told, None, &mut woken, interrupt.as_mut()).await?;
             if !report.end.outcome.is_success() {
                 return Ok(CallReport { results: None, ..report });
             }
         }
-        let report = self.transact(&mut room, &request.name, entry, &mut woken, interrupt).await?;
+        let report = self.transact(&mut room, &request.name, entry, timer, &mut woken, interrupt).await?;
         if room.awake.as_ref().is_some_and(|awake| awake.debt.is_due() && awake.saving.is_none()) {
             self.begin_checkpoint(&mut room, &request.name).await;
         }
@@ -140,6 +168,7 @@ impl Household {
         room: &mut Room,
         name: &SpaceName,
         entry: Entry,
+        timer: Option<&Timer>,
         woken: &mut Option<usize>,
         interrupt: impl Future<Output = ()>,
     ) -> Result<CallReport, CallError> {
@@ -173,12 +202,14 @@ impl Household {
                 turn,
                 again: attempt < ATTEMPTS,
                 beginning: Beginning::Fresh,
+                timer,
             };
             match making.make(world, Some(awake.instance), interrupt.as_mut()).await? {
                 Attempted::Over(over) => {
                     turn.give_back();
                     streams.show();
-                    let Over { report, lives } = *over;
+                    let Over { report, lives, timers } = *over;
+                    self.look_at_timers(name, timers)?;
                     debt.calls += 1;
                     debt.events += report.end.events;
                     let used = self.clock.monotonic();
@@ -208,7 +239,7 @@ impl Household {
             return Ok(None);
         }
         let lodging = lodging(&self.store, head)?.ok_or_else(|| CallError::NoSuchGuest(name.clone()))?;
-        if lodging.guest.stopped {
+        if lodging.stopped {
             room.awake = None;
             return Err(CallError::Stopped(name.clone()));
         }
@@ -244,12 +275,29 @@ impl Household {
         Ok(kept?)
     }
 
-    /// Lets a resident sleep: a checkpoint if a replay would cost anything, and nothing of it stays in memory.
+    /// Wakes a resident, if it sleeps. Says how many calls were replayed then.
+    pub async fn rouse_now(&self, name: &SpaceName) -> Result<Option<usize>, CallError> {
+        let room = self.room(name);
+        let mut room = room.lock().await;
+        self.rouse(&mut room, name).await
+    }
+
+    /// Takes what a resident is now, and leaves it to a thread to keep that as a checkpoint; [`Household::rest`] waits for it.
+    pub async fn checkpoint_soon(&self, name: &SpaceName) -> Result<(), CallError> {
+        let room = self.room(name);
+        let mut room = room.lock().await;
+        self.rouse(&mut room, name).await?;
+        finish(&mut room);
+        self.begin_checkpoint(&mut room, name).await;
+        Ok(())
+    }
+
+    /// Lets a resident sleep: a checkpoint if a replay would be felt, and nothing of it stays in memory.
     pub async fn hibernate(&self, name: &SpaceName) -> Result<(), CallError> {
         let room = self.room(name);
         let mut room = room.lock().await;
         finish(&mut room);
-        if room.awake.as_ref().is_some_and(|awake| awake.debt.calls > 0 && awake.ready.plan.is_ok())
+        if room.awake.as_ref().is_some_and(|awake| awake.debt.is_felt() && awake.ready.plan.is_ok())
             && let Some(keeping) = self.capture(&mut room, name).await?
         {
             checkpoint::store(&self.store, &self.clock, &keeping)?;
@@ -299,6 +347,14 @@ impl Household {
         if let Some(awake) = &mut room.awake {
             awake.saving = Some(Saving { thread, pages });
         }
+    }
+
+    /// Takes note of a guest's timers if a call has changed them.
+    pub fn look_at_timers(&self, name: &SpaceName, changed: bool) -> Result<(), CallError> {
+        if changed && let Some(head) = self.store.head(name)? {
+            self.note_timers(name, timers(&self.store, &self.store.view(head)?)?);
+        }
+        Ok(())
     }
 
     /// The room of a resident.

@@ -21,6 +21,7 @@ pub mod cells;
 pub mod checkpoint;
 pub mod deploying;
 mod enact;
+mod forking;
 pub mod function;
 pub mod going_on;
 pub mod household;
@@ -29,6 +30,7 @@ pub(crate) mod preparing;
 pub(crate) mod replaying;
 mod table;
 pub mod tending;
+pub mod timers;
 pub mod waking;
 
 pub use calling::{CallError, CallReport, CallRequest};

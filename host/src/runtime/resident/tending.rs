@@ -1,13 +1,15 @@
 //! What a household does in time: waking those that sleep, letting the idle leave memory, stopping and starting guests.
 
 use std::sync::PoisonError;
+use std::time::Duration;
 
 use reel_abi::id::{RunId, SpaceName, WallTime};
-use reel_abi::resident::{GUEST_KEY, Guest};
+use reel_abi::record::{Cell, CellValue, family};
+use reel_abi::resident::STOPPED_KEY;
 use reel_store::Head;
 
 use super::calling::CallError;
-use super::cells::{cell, lodging};
+use super::cells::lodging;
 use super::checkpoint;
 use super::household::Household;
 
@@ -24,6 +26,27 @@ impl Household {
         let rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
         let asleep = rooms.values().filter_map(|room| room.try_lock().ok()?.asleep);
         asleep.filter(|(_, until)| until.0 <= now).map(|(run, _)| run).collect()
+    }
+
+    /// A call that sleeps cannot be gone on with.
+    pub async fn forget(&self, run: RunId) {
+        self.reconsider(run, None).await;
+    }
+
+    /// A call that sleeps cannot be gone on with now.
+    pub async fn later(&self, run: RunId, wait: Duration) {
+        let nanos = u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX);
+        self.reconsider(run, Some(WallTime(self.clock.wall().saturating_add(nanos)))).await;
+    }
+
+    async fn reconsider(&self, run: RunId, until: Option<WallTime>) {
+        for name in self.names() {
+            let room = self.room(&name);
+            let mut room = room.lock().await;
+            if room.asleep.is_some_and(|(asleep, _)| asleep == run) {
+                room.asleep = until.map(|until| (run, until));
+            }
+        }
     }
 
     /// Lets residents leave memory that were not called for so long.
@@ -59,19 +82,14 @@ impl Household {
         let mut room = room.lock().await;
         let head = self.store.head(name)?.ok_or_else(|| CallError::NoSuchGuest(name.clone()))?;
         let lodging = lodging(&self.store, head)?.ok_or_else(|| CallError::NoSuchGuest(name.clone()))?;
-        if lodging.guest.stopped == stopped {
+        if lodging.stopped == stopped {
             return Ok(head);
         }
-        let guest = Guest { stopped, ..lodging.guest };
-        let cell = cell(self.store.blobs(), GUEST_KEY, &guest).map_err(CallError::Log)?;
+        let value = if stopped { CellValue::Inline { bytes: Vec::new().into() } } else { CellValue::Tombstone };
+        let cell = Cell { family: family::RESIDENT, key: STOPPED_KEY.to_vec().into(), value };
         let what = if stopped { "stop" } else { "start" };
         let made = checkpoint::commit(&self.store, &self.clock, what, name, head, vec![cell])?;
-        if stopped {
-            room.awake = None;
-        } else if let Some(awake) = &mut room.awake {
-            awake.guest = guest;
-            awake.head = made;
-        }
+        room.awake = None;
         Ok(made)
     }
 }

@@ -142,7 +142,8 @@ async fn born(store: &Store, ready: &Ready, life: &Life, clock: &Arc<dyn Clock>)
     Ok(instance)
 }
 
-async fn again(
+/// Executes a call of a life again.
+pub(crate) async fn again(
     store: &Store,
     ready: &Ready,
     instance: Option<Instance>,

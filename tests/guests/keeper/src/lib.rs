@@ -63,6 +63,13 @@ impl exports::test::keeper::memory::Guest for Keeper {
             state.held.chunks(4096).map(|page| u64::from(page[0])).sum()
         })
     }
+    fn touch(pages: u32, value: u8) {
+        state(|state| {
+            for page in state.held.chunks_mut(4096).take(pages as usize) {
+                page[0] = value;
+            }
+        })
+    }
     fn let_go() {
         state(|state| state.held = Vec::new());
     }
@@ -117,6 +124,10 @@ impl exports::test::keeper::world_of::Guest for Keeper {
     }
     fn put(key: String, value: String) {
         let bucket = reel_guest::Bucket::open("kept").expect("a bucket");
+        bucket.set(key.as_bytes(), value.as_bytes()).expect("set");
+    }
+    fn put_in(bucket: String, key: String, value: String) {
+        let bucket = reel_guest::Bucket::open(&bucket).expect("a bucket");
         bucket.set(key.as_bytes(), value.as_bytes()).expect("set");
     }
     fn get(key: String) -> Option<String> {
