@@ -14,8 +14,8 @@ use super::exit::{self, Exit};
 use super::failure::Failure;
 use super::io::{Io, with_streams};
 use super::{
-    admin, call, checkpoint, compact, completions, deploy, diff, fork, fs, gc, history, inspect, kv, log, outbox, ps,
-    replay, resume, rollback, run, runs, serve, show, spaces, stop, tag, verify,
+    admin, call, checkpoint, compact, completions, deploy, diff, fork, fs, gc, history, inspect, kv, log, memory,
+    outbox, ps, replay, resume, rollback, run, runs, serve, show, spaces, stop, tag, verify,
 };
 use crate::world::process;
 
@@ -35,6 +35,7 @@ enum Command {
     Deploy(Box<deploy::Args>),
     Call(call::Args),
     Ps(ps::Args),
+    Memory(memory::Args),
     Checkpoint(checkpoint::Args),
     Stop(stop::StopArgs),
     Start(stop::StartArgs),
@@ -130,6 +131,8 @@ impl Cli {
     pub fn is_served(&self, household: bool) -> bool {
         match &self.command {
             Command::Call(_) | Command::Checkpoint(_) | Command::Stop(_) | Command::Start(_) => household,
+            // It compiles and replays, which only those do for others who keep guests awake.
+            Command::Memory(_) => household,
             Command::Runs(_) | Command::Log(_) | Command::Show(_) | Command::Spaces(_) => true,
             Command::Fork(_) | Command::Rollback(_) | Command::Tag(_) => true,
             Command::History(_) | Command::Diff(_) | Command::Kv(_) | Command::Ps(_) => true,
@@ -159,6 +162,7 @@ impl Cli {
             Command::Stop(args) => Some(stop::stop(args, database, io)),
             Command::Start(args) => Some(stop::start(args, database, io)),
             Command::Ps(args) => Some(ps::execute(args, database, io)),
+            Command::Memory(args) => Some(memory::execute(args, database, io)),
             Command::Kv(args) => Some(kv::execute(args, database, io)),
             Command::Fork(args) => Some(fork::execute(args, database, &self.database.flag(), io)),
             Command::Rollback(args) => Some(rollback::execute(args, database, &self.database.flag(), io)),

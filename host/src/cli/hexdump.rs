@@ -4,6 +4,11 @@ use std::io::{self, Write};
 
 /// Writes the dump, each line after `indent`. A row of zeros after a row of zeros becomes one `*`.
 pub fn write(out: &mut dyn Write, bytes: &[u8], indent: &str) -> io::Result<()> {
+    write_from(out, 0, bytes, indent)
+}
+
+/// The same of bytes that begin at an address.
+pub fn write_from(out: &mut dyn Write, address: u64, bytes: &[u8], indent: &str) -> io::Result<()> {
     let mut last: Option<&[u8]> = None;
     let mut starred = false;
     for (index, row) in bytes.chunks(16).enumerate() {
@@ -16,13 +21,18 @@ pub fn write(out: &mut dyn Write, bytes: &[u8], indent: &str) -> io::Result<()> 
             continue;
         }
         (last, starred) = (Some(row), false);
-        let hex = |part: &[u8]| part.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(" ");
-        let (left, right) = row.split_at(row.len().min(8));
-        let ascii: String =
-            row.iter().map(|byte| if matches!(byte, 0x20..=0x7e) { char::from(*byte) } else { '.' }).collect();
-        writeln!(out, "{indent}{:08x}  {:23}  {:23}  |{ascii}|", index * 16, hex(left), hex(right))?;
+        writeln!(out, "{indent}{}", line(address + (index * 16) as u64, row))?;
     }
     Ok(())
+}
+
+/// A line of up to sixteen bytes.
+pub fn line(address: u64, row: &[u8]) -> String {
+    let hex = |part: &[u8]| part.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(" ");
+    let (left, right) = row.split_at(row.len().min(8));
+    let ascii: String =
+        row.iter().map(|byte| if matches!(byte, 0x20..=0x7e) { char::from(*byte) } else { '.' }).collect();
+    format!("{address:08x}  {:23}  {:23}  |{ascii}|", hex(left), hex(right))
 }
 
 #[cfg(test)]

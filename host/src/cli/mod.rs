@@ -36,6 +36,7 @@ mod limits;
 mod live;
 mod log;
 mod marks;
+mod memory;
 mod moment;
 mod near;
 mod outbox;

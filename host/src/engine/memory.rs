@@ -10,6 +10,7 @@
 )]
 
 use std::cell::RefCell;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use wasmtime::{LinearMemory, MemoryCreator, MemoryType};
@@ -87,6 +88,13 @@ impl GuestMemories {
             hasher.update(memory.bytes(0..len));
         }
         Some(hasher.digest())
+    }
+
+    /// Bytes of a memory, as far as it has them. Call only while the guest does not run.
+    pub fn bytes(&self, memory: usize, range: Range<usize>) -> Vec<u8> {
+        let Some(mapping) = self.list().get(memory).cloned() else { return Vec::new() };
+        let end = range.end.min(mapping.len());
+        mapping.bytes(range.start.min(end)..end).to_vec()
     }
 
     /// Bytes of every memory.

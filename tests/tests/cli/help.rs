@@ -2,7 +2,7 @@
 
 use reel_tests::reel::Desk;
 
-const COMMANDS: [&[&str]; 26] = [
+const COMMANDS: [&[&str]; 27] = [
     &["--help"],
     &["run", "--help"],
     &["runs", "--help"],
@@ -29,6 +29,7 @@ const COMMANDS: [&[&str]; 26] = [
     &["outbox", "--help"],
     &["verify", "--help"],
     &["inspect", "--help"],
+    &["memory", "--help"],
 ];
 
 #[test]

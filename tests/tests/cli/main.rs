@@ -5,6 +5,7 @@ mod copies;
 mod guests;
 mod help;
 mod looking;
+mod memory;
 mod outbox;
 mod pipes;
 mod running;

@@ -10,6 +10,7 @@ use reel_abi::vocabulary::{CallBegins, CallReturns};
 use super::function::{self, FunctionName};
 use super::instance::{Instance, Ready};
 use crate::calls::session::Session;
+use crate::engine::memory::GuestMemories;
 use crate::gate::Halt;
 use crate::runtime::drive::{Bounds, Stop, stop_of};
 
@@ -17,6 +18,8 @@ use crate::runtime::drive::{Bounds, Stop, stop_of};
 pub(super) struct Enacted {
     /// The guest as it is now, or what is left of one that was not even born.
     pub guest: Result<Instance, Box<Session>>,
+    /// Its memories, also those of one that was not even born.
+    pub memories: GuestMemories,
     /// How it stopped.
     pub stop: Stop,
     /// What the function gave, in WAVE; nothing for a birth.
@@ -46,17 +49,21 @@ pub(super) async fn enact(
     let halted = |halt: Halt| stop_of(halt.into(), stack);
     let Some(mut instance) = instance else {
         if let Err(halt) = session.gate.pass(call, |_, _| Ok(())) {
-            return Enacted { guest: Err(Box::new(session)), stop: halted(halt), results: None };
+            let (guest, memories) = (Err(Box::new(session)), GuestMemories::default());
+            return Enacted { guest, memories, stop: halted(halt), results: None };
         }
-        let (guest, stop) = match Instance::born(ready, session, bounds).await {
-            Ok(instance) => (Ok(instance), Stop::Outcome(Outcome::Exit { code: 0 })),
-            Err((stop, session)) => (Err(Box::new(session)), stop),
+        return match Instance::born(ready, session, bounds).await {
+            Ok(instance) => {
+                let (memories, stop) = (instance.memories().clone(), Stop::Outcome(Outcome::Exit { code: 0 }));
+                Enacted { guest: Ok(instance), memories, stop, results: None }
+            }
+            Err((stop, session, memories)) => Enacted { guest: Err(Box::new(session)), memories, stop, results: None },
         };
-        return Enacted { guest, stop, results: None };
     };
+    let memories = instance.memories().clone();
     instance.enter(session);
     if let Err(halt) = instance.session().gate.pass(call, |_, _| Ok(())) {
-        return Enacted { guest: Ok(instance), stop: halted(halt), results: None };
+        return Enacted { guest: Ok(instance), memories, stop: halted(halt), results: None };
     }
     let (stop, results) = match invoke(ready, &mut instance, &entry, bounds).await {
         Ok(text) => match returns(instance.session(), &text) {
@@ -65,7 +72,7 @@ pub(super) async fn enact(
         },
         Err(stop) => (stop, None),
     };
-    Enacted { guest: Ok(instance), stop, results }
+    Enacted { guest: Ok(instance), memories, stop, results }
 }
 
 /// Calls the function and gives its results as text.

@@ -40,18 +40,18 @@ pub(crate) struct Instance {
 }
 
 impl Instance {
-    /// Instantiates a component: the birth of a resident. What it does meanwhile passes the session's gate.
+    /// Instantiates a component: the birth of a resident. What it does meanwhile passes the session's gate. An error has what is left of it.
     pub async fn born(
         ready: &Ready,
         session: Session,
         bounds: Bounds<impl Future<Output = ()>>,
-    ) -> Result<Self, (Stop, Session)> {
+    ) -> Result<Self, (Stop, Session, GuestMemories)> {
         let memories = GuestMemories::default();
         let stack = session.gate.limits().stack_bytes;
         let mut store = new_store(&ready.engines, session);
         match bounded(&memories, bounds, ready.linked.instantiate_async(&mut store)).await {
             Ok(instance) => Ok(Self { store, instance, memories, stack }),
-            Err(error) => Err((stop_of(error, stack), store.into_data())),
+            Err(error) => Err((stop_of(error, stack), store.into_data(), memories)),
         }
     }
 

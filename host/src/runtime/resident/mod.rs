@@ -13,7 +13,8 @@
 //! last call in the space than the instance has lived to, and wakes it anew. An instance is never the only place of anything.
 //!
 //! `household` keeps the instances, `calling` makes a call a transaction, `waking` brings one back, `instance` is the engine's side of one,
-//! `function` finds exports and reads their arguments, `deploying` puts a guest into its space, `cells` are what lies there.
+//! `function` finds exports and reads their arguments, `deploying` puts a guest into its space, `cells` are what lies there,
+//! `remembering` looks at memories of the past.
 
 pub mod calling;
 mod capture;
@@ -27,6 +28,7 @@ pub mod going_on;
 pub mod household;
 mod instance;
 pub(crate) mod preparing;
+pub mod remembering;
 pub(crate) mod replaying;
 mod table;
 pub mod tending;

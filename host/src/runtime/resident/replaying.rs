@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use reel_abi::id::RunId;
 use reel_abi::outcome::RunBegin;
+use reel_abi::resident::Life;
 use reel_abi::vocabulary::CallBegins;
 use reel_store::{Head, Store};
 use wasmtime::component::Component;
 
 use super::cells::lodging;
-use super::instance::Ready;
+use super::instance::{Instance, Ready};
 use super::waking::{Again, Relived, WakeError, wake};
 use crate::calls::session::Console;
 use crate::engine::instrument::Plan;
@@ -36,15 +37,23 @@ impl CallReplay<'_> {
     pub async fn replay(self) -> Result<Relived, WakeError> {
         let Self { store, engines, component, plan, run, begin, call, clock, console, options } = self;
         let ready = Ready::new(engines, component, plan).map_err(|error| WakeError::Engine(format!("{error:#}")))?;
-        let instance = match call.after {
-            None => None,
-            Some(before) => {
-                let head = Head { segment: begin.segment, version: begin.version };
-                let lodging = lodging(store, head)?.ok_or(WakeError::Missing(before))?;
-                let life = lodging.life.clone().filter(|life| life.last == before).ok_or(WakeError::Missing(before))?;
-                Some(wake(store, &ready, &lodging, &life, clock).await?.instance)
-            }
-        };
-        Again { store, run, clock, console, options }.relive(&ready, instance).await
+        let before = before(store, &ready, begin, &call, clock).await?;
+        Again { store, run, clock, console, options }.relive(&ready, before.map(|(instance, _)| instance)).await
     }
+}
+
+/// Brings a guest back as it was before a call, with its life until then; nothing before its birth.
+pub(super) async fn before(
+    store: &Store,
+    ready: &Ready,
+    begin: &RunBegin,
+    call: &CallBegins,
+    clock: &Arc<dyn Clock>,
+) -> Result<Option<(Instance, Life)>, WakeError> {
+    let Some(before) = call.after else { return Ok(None) };
+    let head = Head { segment: begin.segment, version: begin.version };
+    let lodging = lodging(store, head)?.ok_or(WakeError::Missing(before))?;
+    let life = lodging.life.clone().filter(|life| life.last == before).ok_or(WakeError::Missing(before))?;
+    let woken = wake(store, ready, &lodging, &life, clock).await?;
+    Ok(Some((woken.instance, life)))
 }

@@ -11,10 +11,11 @@ use thiserror::Error;
 use super::capture::{CaptureError, Pages, put_back};
 use super::cells::{CellsError, Lodging, call_begin};
 use super::checkpoint::{earlier, kept_pages};
-use super::enact::enact;
+use super::enact::{Enacted, enact};
 use super::instance::{Instance, Ready, unbounded};
 use crate::calls::session::{Console, Session};
 use crate::engine::instrument::INSTRUMENT_VERSION;
+use crate::engine::memory::GuestMemories;
 use crate::gate::cursor::Cursor;
 use crate::gate::{Halt, Mode};
 use crate::port::Clock;
@@ -57,6 +58,8 @@ impl From<ReadError> for WakeError {
 pub(crate) struct Relived {
     /// The guest after it, if it can take another call.
     pub(super) alive: Option<Instance>,
+    /// Its memories as they are now, whether it can or not.
+    pub(super) memories: GuestMemories,
     /// How it stopped, the end mark included.
     pub stop: Stop,
     /// Events that were compared.
@@ -210,7 +213,8 @@ impl Again<'_> {
         let (events, payload) = (gate.usage().events, gate.take_payload());
         let stop = std::mem::replace(&mut enacted.stop, Stop::Until(reel_abi::id::Seq(0)));
         let alive = matches!(&stop, Stop::Outcome(outcome) if outcome.is_success());
-        Ok(Relived { alive: enacted.guest.ok().filter(|_| alive), stop, events, payload })
+        let Enacted { guest, memories, .. } = enacted;
+        Ok(Relived { alive: guest.ok().filter(|_| alive), memories, stop, events, payload })
     }
 }
 
@@ -224,7 +228,7 @@ pub(super) fn stay(session: &mut Session, name: &SpaceName) {
     session.setup.args = vec![name.to_string()];
 }
 
-fn words(stop: &Stop) -> String {
+pub(super) fn words(stop: &Stop) -> String {
     match stop {
         Stop::Outcome(outcome) => outcome.to_string(),
         Stop::Diverged(mismatch) => format!("it diverged at event {}", mismatch.seq),
