@@ -298,7 +298,8 @@ wire_struct! {
         pub runs_before: RunId,
         /// Rows up to this one are gone.
         pub rows_through: Position,
-        /// Digest of the state that stands for these rows: the file `log/NNNNNNNN.base`, NNNNNNNN being the row.
+        /// Digest of the state that stands for these rows: the file `log/NNNNNNNN.base`. NNNNNNNN is the row that this state had reached when the file
+        /// was written, which can be later than [`Retention::rows_through`].
         pub base: Digest,
     }
 }
