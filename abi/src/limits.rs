@@ -3,7 +3,8 @@
 use crate::wire_struct;
 
 wire_struct! {
-    /// The bounds of one run. Reaching one ends the run with [`crate::outcome::Outcome::Limit`].
+    /// The bounds of one run. Reaching one ends the run with [`crate::outcome::Outcome::Limit`]; a file that would pass `file_bytes`, and a bucket that
+    /// would pass `written_bytes` or `space_files`, are errors that the guest is told of.
     pub struct Limits {
         /// Bytes of all linear memories together; stops a memory bomb.
         pub memory_bytes: u64,

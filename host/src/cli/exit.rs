@@ -24,7 +24,7 @@ impl Exit {
     pub const EXISTS: Self = Self(67);
     /// The program dropped its own transaction.
     pub const ABORTED: Self = Self(118);
-    /// Other transactions committed first, again and again.
+    /// Other transactions committed first, and the run could not be executed again, or was too often.
     pub const CONFLICT: Self = Self(119);
     /// The database cannot be opened, read or written.
     pub const DATABASE: Self = Self(120);
@@ -75,7 +75,7 @@ Exit codes:
   66        no such run, event, space, version, tag, path or key; or it is no longer kept
   67        the space or tag that was to be made is there already
   118       the program dropped its own transaction
-  119       other transactions committed to the space first, five times
+  119       other transactions came first, and the run could not be executed again, or was ten times
   120       the database is locked, damaged, of a newer format, or cannot be read or written
   121       the guest cannot be run: no WebAssembly, missing imports, no access to a directory
   122, 124  the run reached a limit, its deadline

@@ -15,12 +15,14 @@ macro_rules! default {
 
 /// Bounds of a run.
 #[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Limits (reaching one ends the run, and nothing is committed)")]
+#[command(
+    next_help_heading = "Limits (reaching one ends the run, which is rolled back; the guest is told instead where that is said)"
+)]
 pub struct LimitArgs {
     /// All linear memories together
     #[arg(long, value_name = "BYTES", default_value_t = default!(Size, memory_bytes))]
     memory: Size,
-    /// Elements of one table
+    /// Elements of all tables together
     #[arg(long, value_name = "COUNT", default_value_t = default!(Count, table_elements))]
     table_elements: Count,
     /// Wall-clock time of the whole run
@@ -32,7 +34,7 @@ pub struct LimitArgs {
     /// Events as they are encoded, before compression
     #[arg(long, value_name = "BYTES", default_value_t = default!(Size, logged_bytes))]
     logged_bytes: Size,
-    /// File content, stdout and stderr written
+    /// File content, stdout, stderr, keys and values written; in buckets, a write beyond it fails
     #[arg(long, value_name = "BYTES", default_value_t = default!(Size, written_bytes))]
     written_bytes: Size,
     /// Files, streams and the like open at once
@@ -41,10 +43,10 @@ pub struct LimitArgs {
     /// The guest's stack
     #[arg(long, value_name = "BYTES", default_value_t = default!(Size, stack_bytes))]
     stack: Size,
-    /// Files and directories of the space
+    /// Files and directories of the space, and as many keys in its buckets, where a write beyond it fails
     #[arg(long, value_name = "COUNT", default_value_t = default!(Count, space_files))]
     space_files: Count,
-    /// One file
+    /// One file; a write beyond it fails
     #[arg(long, value_name = "BYTES", default_value_t = default!(Size, file_bytes))]
     file_bytes: Size,
 }
