@@ -130,7 +130,7 @@ pub async fn run_prepared(
     let (streams, mut console) = Streams::new(console, request.hold_output);
     let turn = engines.turns().of(&request.space);
     let mut interrupt = pin!(interrupt);
-    let (mut run, mut attempt) = (store.next_run(), 1);
+    let (mut run, mut attempt, mut stopped) = (store.next_run(), 1, false);
     loop {
         let base = store.head_or_new(&request.space)?;
         let begin = RunBegin {
@@ -162,7 +162,12 @@ pub async fn run_prepared(
             turn: turn.clone(),
             last: LastCommit::default(),
         };
-        let lost = match execute(store, engines, component, live, again, interrupt.as_mut()).await? {
+        let stop = async {
+            if !stopped {
+                interrupt.as_mut().await;
+            }
+        };
+        let lost = match execute(store, engines, component, live, again, stop).await? {
             Concluded::Over(report) => {
                 streams.show();
                 return Ok(RunReport { attempts: attempt, ..*report });
@@ -175,7 +180,11 @@ pub async fn run_prepared(
         (entropy, console) = (parts.entropy, parts.console);
         dirs = parts.dirs;
         if attempt > OPTIMISTIC_ATTEMPTS {
-            turn.take().await;
+            // The log may have promised this attempt already: one that is interrupted while it waits is recorded too, and ends before it begins.
+            tokio::select! {
+                () = interrupt.as_mut() => stopped = true,
+                () = turn.take() => {}
+            }
         }
     }
 }
@@ -343,7 +352,8 @@ pub(super) async fn conclude(
     let ended = ending(last.otherwise());
     let mut submission = Submission { run, begun, frames, commit: proposal, ending: Some(ended.clone()) };
     let kept = submission.commit.is_some().then(|| (submission.begun.clone(), submission.frames.clone()));
-    let allowed = turn.to_commit().await;
+    // Whoever commits nothing waits for nobody.
+    let allowed = if submission.commit.is_some() { turn.to_commit().await } else { None };
     let result = append(store, submission).await;
     drop(allowed);
     let (mut conflict, mut disposition) = (None, ended.otherwise.clone());

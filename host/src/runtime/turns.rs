@@ -40,8 +40,9 @@ struct Inner {
 }
 
 impl Turn {
-    /// Waits until nobody else may commit. Who waits first is served first.
+    /// Waits until nobody else may commit. Who waits first is served first; one that has the space already gives it back, and waits behind the others.
     pub async fn take(&self) {
+        self.give_back();
         let held = Arc::clone(&self.0.line).write_owned().await;
         *self.0.held.lock().unwrap_or_else(PoisonError::into_inner) = Some(held);
     }
