@@ -187,6 +187,8 @@ pub(super) struct Over {
     pub lives: Option<(Instance, Life, Head)>,
     /// Whether it has changed timers.
     pub timers: bool,
+    /// How long the guest was at it.
+    pub nanos: u64,
 }
 
 impl Attempt<'_> {
@@ -211,8 +213,14 @@ impl Attempt<'_> {
         }
         let call = CallBegins { entry: self.entry.clone(), after: self.life.map(|life| life.last) };
         let bounds = Bounds { deadline: deadline(self.guest.limits.deadline_millis), interrupt };
+        let begun = clock.monotonic();
         let enacted = enact(self.ready, instance, session, call, bounds).await;
-        self.conclude(enacted, sink, WallTime(clock.wall())).await
+        let nanos = clock.monotonic().saturating_sub(begun);
+        let mut attempted = self.conclude(enacted, sink, WallTime(clock.wall())).await?;
+        if let Attempted::Over(over) = &mut attempted {
+            over.nanos = nanos;
+        }
+        Ok(attempted)
     }
 
     fn prelude(&self, at: WallTime) -> Result<Prelude, CallError> {
@@ -345,7 +353,7 @@ impl Attempt<'_> {
         let lives = self.lives(guest.ok(), life, committed);
         let results = results.filter(|_| committed.is_some());
         let report = CallReport { run: self.run, end, results, undelivered, conflict, attempts: 1, woken: None };
-        Ok(Attempted::Over(Box::new(Over { report, lives, timers })))
+        Ok(Attempted::Over(Box::new(Over { report, lives, timers, nanos: 0 })))
     }
 
     fn lives(

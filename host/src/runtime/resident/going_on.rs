@@ -113,7 +113,7 @@ impl Household {
         match attempt.make(world, Some(awake.instance), interrupt).await? {
             Attempted::Over(over) => {
                 streams.show();
-                let Over { report, lives, timers } = *over;
+                let Over { report, lives, timers, .. } = *over;
                 self.look_at_timers(name, timers)?;
                 let used = self.clock.monotonic();
                 room.awake = lives.map(|(instance, life, head)| Awake { instance, life, head, used, ..awake });

@@ -76,8 +76,8 @@ pub(super) struct Debt {
 }
 
 impl Debt {
-    /// More than this, and there is a checkpoint: about 50 ms of replay.
-    const BOUND: Self = Self { calls: 500, events: 10_000, nanos: 50_000_000 };
+    /// As much as this, and there is a checkpoint: a quarter of a second of the guest's work, or what takes about 50 ms to replay.
+    const BOUND: Self = Self { calls: 500, events: 10_000, nanos: 250_000_000 };
 
     /// Whether a replay would take longer than it takes to put a checkpoint back.
     fn is_felt(&self) -> bool {
@@ -181,7 +181,6 @@ impl Household {
             }
             let Some(awake) = room.awake.take() else { return Err(CallError::Unborn(name.clone())) };
             let mut debt = awake.debt;
-            let begun = self.clock.monotonic();
             let turn = turn.get_or_insert_with(|| awake.ready.engines.turns().of(name));
             if attempt > OPTIMISTIC_ATTEMPTS {
                 turn.give_back();
@@ -208,12 +207,12 @@ impl Household {
                 Attempted::Over(over) => {
                     turn.give_back();
                     streams.show();
-                    let Over { report, lives, timers } = *over;
+                    let Over { report, lives, timers, nanos } = *over;
                     self.look_at_timers(name, timers)?;
                     debt.calls += 1;
                     debt.events += report.end.events;
                     let used = self.clock.monotonic();
-                    debt.nanos += used.saturating_sub(begun);
+                    debt.nanos += nanos;
                     room.awake =
                         lives.map(|(instance, life, head)| Awake { instance, life, head, used, debt, ..awake });
                     return Ok(CallReport { attempts: attempt, ..report });
