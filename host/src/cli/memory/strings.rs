@@ -39,13 +39,15 @@ impl<F: FnMut(&Run) -> io::Result<()>> Finder<F> {
         let mut address = address - self.begun.len() as u64;
         let mut whole = std::mem::take(&mut self.begun);
         whole.extend_from_slice(bytes);
-        for chunk in whole.utf8_chunks() {
+        let mut chunks = whole.utf8_chunks().peekable();
+        while let Some(chunk) = chunks.next() {
             for c in chunk.valid().chars() {
                 self.put(address, c)?;
                 address += c.len_utf8() as u64;
             }
             let rest = chunk.invalid();
-            if std::str::from_utf8(rest).is_err_and(|error| error.error_len().is_none()) {
+            let last = chunks.peek().is_none();
+            if last && std::str::from_utf8(rest).is_err_and(|error| error.error_len().is_none()) {
                 self.begun = rest.to_vec();
             } else if !rest.is_empty() {
                 self.end()?;
