@@ -1,5 +1,7 @@
 //! See `wit/world.wit`.
 
+mod handles;
+
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{File, OpenOptions};
@@ -34,6 +36,10 @@ impl exports::test::keeper::memory::Guest for Keeper {
             state.sum = state.sum.wrapping_add(n);
             state.sum
         })
+    }
+    fn slow_add(n: i64, millis: u64) -> i64 {
+        std::thread::sleep(Duration::from_millis(millis));
+        Self::add(n)
     }
     fn remember(name: String, text: String) -> u32 {
         state(|state| {
