@@ -143,6 +143,13 @@ impl Cli {
         }
     }
 
+    /// Whether it makes no difference if it is done twice: it only reads.
+    pub fn may_be_repeated(&self) -> bool {
+        let call =
+            matches!(&self.command, Command::Call(_) | Command::Checkpoint(_) | Command::Stop(_) | Command::Start(_));
+        !call && !matches!(&self.command, Command::Fork(_) | Command::Rollback(_) | Command::Tag(_))
+    }
+
     /// Does the command for another process, up to showing its failure; nothing if it is not served.
     pub fn answer(&self, database: &Opened, io: &mut Io<'_>) -> Option<Exit> {
         let done = self.read(database, io)?;

@@ -13,7 +13,7 @@ pub fn ask(dir: &Path, io: &mut Io<'_>) -> Option<Result<Exit, Failure>> {
     let args = process::args().into_iter().skip(1).map(|arg| arg.into_string().ok()).collect::<Option<Vec<_>>>()?;
     let mut stream = socket::connect(&path(dir)).ok()?;
     write_request(&mut stream, &Request { reel: VERSION.to_owned(), args, look: io.look }).ok()?;
-    let mut answered = false;
+    let (mut answered, mut begun) = (false, false);
     loop {
         match read_piece(&mut stream) {
             Ok((Tag::Refused, _)) => return None,
@@ -27,6 +27,11 @@ pub fn ask(dir: &Path, io: &mut Io<'_>) -> Option<Result<Exit, Failure>> {
             Ok((Tag::Stderr, bytes)) => {
                 answered = true;
                 drop(io.err.write_all(&bytes));
+            }
+            Ok((Tag::Begun, _)) => begun = true,
+            Err(_) if begun => {
+                let what = "the process that has the database open has ended in the middle of this command";
+                return Some(Err(Failure::new(Exit::HOST, what).hint("whether it was done, `reel runs` tells")));
             }
             // It may have ended just now: then the database is free.
             Err(_) if !answered => return None,

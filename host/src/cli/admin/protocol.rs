@@ -38,6 +38,8 @@ pub enum Tag {
     Exit = 3,
     /// This command is not served. Nothing follows.
     Refused = 4,
+    /// The command has begun, and is none to be done twice: whoever hears this and no exit code does not know whether it was done.
+    Begun = 5,
 }
 
 /// Where the socket of a database is.
@@ -87,6 +89,7 @@ pub fn read_piece(stream: &mut impl Read) -> io::Result<(Tag, Vec<u8>)> {
         2 => Tag::Stderr,
         3 => Tag::Exit,
         4 => Tag::Refused,
+        5 => Tag::Begun,
         _ => return Err(io::ErrorKind::InvalidData.into()),
     };
     if len > PIECE_MAX_BYTES {

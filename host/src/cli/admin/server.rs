@@ -146,6 +146,9 @@ fn answer(mut stream: Stream, database: Opened) -> io::Result<()> {
         Some(cli) if request.reel == VERSION && cli.is_served(database.household.is_some()) => cli,
         _ => return write_piece(&mut stream, Tag::Refused, &[]),
     };
+    if !cli.may_be_repeated() {
+        write_piece(&mut stream, Tag::Begun, &[])?;
+    }
     let stream = Rc::new(RefCell::new(stream));
     let mut out = Pieces { stream: Rc::clone(&stream), tag: Tag::Stdout, buffer: Vec::new() };
     let mut err = Pieces { stream: Rc::clone(&stream), tag: Tag::Stderr, buffer: Vec::new() };
