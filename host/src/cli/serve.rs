@@ -61,7 +61,7 @@ pub fn execute(args: &Args, database: &DatabaseArgs, io: &mut Io<'_>) -> Result<
     drop(server);
     served?;
     live::block_on(household.rest())?;
-    live::block_on(household.all_asleep())??;
+    live::block_on(household.all_asleep())?;
     Ok(Exit::OK)
 }
 
@@ -114,7 +114,7 @@ fn go_on(tasks: &tokio::task::LocalSet, household: &Arc<Household>, run: reel_ab
     let household = Arc::clone(household);
     tasks.spawn_local(async move {
         match household.resume(run, std::future::pending()).await {
-            Ok(_) | Err(CallError::Asleep { .. }) => {}
+            Ok(_) | Err(CallError::Asleep { .. } | CallError::Stopped(_)) => {}
             Err(CallError::NotResumable(..)) => household.forget(run).await,
             Err(error) => {
                 tracing::warn!(%run, %error, "a call could not be gone on with");

@@ -137,6 +137,8 @@ pub(super) struct Attempt<'a> {
     pub turn: &'a Turn,
     /// Whether it may be executed again if it is overtaken.
     pub again: bool,
+    /// A wait from which on, in nanoseconds, the guest sleeps through it.
+    pub sleeps_after: u64,
     /// How it begins.
     pub beginning: Beginning,
     /// The timer that it is made for.
@@ -158,9 +160,6 @@ pub(super) enum Beginning {
         until: Seq,
     },
 }
-
-/// A wait from which on a resident sleeps through it.
-pub const SLEEPS_AFTER_NANOS: u64 = 10_000_000_000;
 
 struct Prelude {
     begin: RunBegin,
@@ -203,13 +202,22 @@ impl Attempt<'_> {
         let Prelude { begin, sink, mode, numbers } = self.prelude(WallTime(clock.wall()))?;
         let mut session = session(self.store, numbers, &begin, mode, world, &GateOptions::default())?;
         stay(&mut session, self.name);
-        session.sleeps_after = self.life.is_some().then_some(SLEEPS_AFTER_NANOS);
+        session.sleeps_after = self.life.is_some().then_some(self.sleeps_after);
         for key in [GUEST_KEY, LIFE_KEY] {
             session.txn.kept(family::RESIDENT, key).map_err(CallError::Log)?;
         }
+        if self.life.is_none() {
+            // Its checkpoints go with the life before, so none may come meanwhile.
+            session.txn.kept(family::RESIDENT, CHECKPOINT_KEY).map_err(CallError::Log)?;
+        }
         if let Some(life) = self.life {
             // Its time goes on while it sleeps.
-            session.gate.go_on_from(MonotonicReading(clock.wall().saturating_sub(life.born.0)));
+            let now = match self.beginning {
+                // A replay finds this one in the log, so that timers are the same in it.
+                Beginning::Fresh => begin.at.0,
+                Beginning::CutOff(_) | Beginning::Within { .. } => clock.wall(),
+            };
+            session.gate.go_on_from(MonotonicReading(now.saturating_sub(life.born.0)));
         }
         let call = CallBegins { entry: self.entry.clone(), after: self.life.map(|life| life.last) };
         let bounds = Bounds { deadline: deadline(self.guest.limits.deadline_millis), interrupt };

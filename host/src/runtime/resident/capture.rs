@@ -5,7 +5,10 @@
 
 use std::collections::BTreeMap;
 
+use reel_abi::id::Digest;
 use reel_abi::resident::Residue;
+use reel_abi::types::Nanos;
+use reel_abi::wire::{Wire, Writer};
 use thiserror::Error;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -67,6 +70,8 @@ pub(crate) struct Captured {
     pub memories: Vec<u64>,
     /// Pages that are others than at the last capture.
     pub pages: Vec<(PageAt, Box<[u8; PAGE]>)>,
+    /// Whether these are all that differ from birth, so that no other page is to stay in the space.
+    pub anew: bool,
     /// What the host keeps for it.
     pub residue: Residue,
 }
@@ -77,6 +82,15 @@ pub(crate) struct Pages {
     captured: BTreeMap<PageAt, u64>,
     /// What was captured and is not in its space.
     owed: Vec<PageAt>,
+    /// Whether pages may be in its space of which nothing is known here.
+    strange: bool,
+}
+
+/// What a capture has taken that is to reach the space.
+#[derive(Debug, Clone)]
+pub(crate) struct Taken {
+    pages: Vec<PageAt>,
+    anew: bool,
 }
 
 impl Pages {
@@ -85,9 +99,22 @@ impl Pages {
         self.captured.insert(at, xxh3_64(bytes));
     }
 
+    /// Of a resident in whose space there are pages of checkpoints that it was not brought back from.
+    pub fn among_strangers() -> Self {
+        Self { strange: true, ..Self::default() }
+    }
+
     /// What was captured has not reached the space: it is to be captured again.
-    pub fn owe(&mut self, pages: impl IntoIterator<Item = PageAt>) {
-        self.owed.extend(pages);
+    pub fn owe(&mut self, taken: Taken) {
+        self.owed.extend(taken.pages);
+        self.strange |= taken.anew;
+    }
+}
+
+impl Captured {
+    /// What is owed if it does not reach the space.
+    pub fn taken(&self) -> Taken {
+        Taken { pages: self.pages.iter().map(|(at, _)| *at).collect(), anew: self.anew }
     }
 }
 
@@ -112,16 +139,16 @@ pub(crate) async fn capture(
     pages: &mut Pages,
 ) -> Result<Captured, CaptureError> {
     let plan = ready.plan_for(instance)?;
-    instance.session().handles.restoring = true;
-    let asked = ask(instance, plan).await;
-    instance.session().handles.restoring = false;
-    asked?;
+    prepare(instance, plan).await?;
     let residue = instance.session().residue();
     let memories = instance.memories();
     let mut changed = memories.changed()?;
     let mut taken = Vec::new();
     let owed = std::mem::take(&mut pages.owed);
-    for at in changed.iter().chain(&owed) {
+    let anew = std::mem::take(&mut pages.strange);
+    // A page that was captured may have become again what the image has: then it is not among the changed.
+    let again: Vec<_> = pages.captured.keys().copied().collect();
+    for at in changed.iter().chain(&owed).chain(&again) {
         let bytes = Box::new(memories.read_page(*at)?);
         let digest = xxh3_64(&*bytes);
         if pages.captured.insert(*at, digest) != Some(digest) || owed.contains(at) {
@@ -143,16 +170,13 @@ pub(crate) async fn capture(
         }
     }
     changed.clear();
-    Ok(Captured { memories: sizes, pages: taken, residue })
+    Ok(Captured { memories: sizes, pages: taken, anew, residue })
 }
 
 /// Gives an instance that was just born the state of another one, which stays as it is. After an error it is of no use.
 pub(crate) async fn copy(from: &mut Instance, to: &mut Instance, ready: &Ready) -> Result<(), CaptureError> {
     let plan = ready.plan_for(from)?;
-    from.session().handles.restoring = true;
-    let asked = ask(from, plan).await;
-    from.session().handles.restoring = false;
-    asked?;
+    prepare(from, plan).await?;
     let residue = from.session().residue();
     to.session().handles.restoring = true;
     let sizes: Vec<u64> = from.memories().sizes().into_iter().map(|bytes| bytes as u64).collect();
@@ -161,6 +185,29 @@ pub(crate) async fn copy(from: &mut Instance, to: &mut Instance, ready: &Ready) 
     put_back_rest(to, plan, &residue).await
 }
 
+/// A digest of a resident at rest: of its memories, its globals and what the host keeps for it but its time; of its memories alone if it cannot be captured.
+pub(crate) async fn digest(instance: &mut Instance, ready: &Ready) -> Result<Digest, CaptureError> {
+    if let Ok(plan) = ready.plan_for(instance) {
+        prepare(instance, plan).await?;
+    }
+    let memories = instance.memories().digest().unwrap_or_default();
+    let mut writer = Writer::new();
+    if ready.plan_for(instance).is_ok() {
+        // Time passes between two calls whatever is done.
+        Residue { monotonic: Nanos(0), ..instance.session().residue() }.put(&mut writer);
+    }
+    Ok(Digest::of(&[&memories.to_le_bytes(), writer.bytes()].concat()))
+}
+
+/// The same with the session told that nothing of it is the guest's doing.
+async fn prepare(instance: &mut Instance, plan: &Plan) -> Result<(), CaptureError> {
+    instance.session().handles.restoring = true;
+    let asked = ask(instance, plan).await;
+    instance.session().handles.restoring = false;
+    asked
+}
+
+/// Has the globals stored in their memory, and tries the table of handles.
 async fn ask(instance: &mut Instance, plan: &Plan) -> Result<(), CaptureError> {
     if plan.globals > 0 {
         instance.call_added(SAVE, 0, &[]).await?;

@@ -34,7 +34,7 @@ pub struct Lodging {
     pub guest: Guest,
     /// Its life, if it has one.
     pub life: Option<Life>,
-    /// Its newest checkpoint.
+    /// Its newest checkpoint, if it is one.
     pub checkpoint: Option<Checkpoint>,
     /// Whether it takes no calls.
     pub stopped: bool,
@@ -45,7 +45,11 @@ pub fn lodging(store: &Store, head: Head) -> Result<Option<Lodging>, CellsError>
     let view = store.view(head)?;
     let Some(guest) = read::<Guest>(store.blobs(), &view, GUEST_KEY)? else { return Ok(None) };
     let life = read(store.blobs(), &view, LIFE_KEY)?;
-    let checkpoint = read(store.blobs(), &view, CHECKPOINT_KEY)?;
+    let checkpoint = match read(store.blobs(), &view, CHECKPOINT_KEY) {
+        // It only saves time: without it there are those before, and the calls.
+        Err(CellsError::Damaged(_)) => None,
+        read => read?,
+    };
     let stopped = view.get(family::RESIDENT, STOPPED_KEY)?.is_some();
     Ok(Some(Lodging { head, guest, life, checkpoint, stopped }))
 }

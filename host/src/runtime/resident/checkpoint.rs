@@ -68,6 +68,9 @@ pub(crate) fn store(store: &Store, clock: &Arc<dyn Clock>, keeping: &Keeping) ->
     let Keeping { name, base, guest, life, captured } = keeping;
     let blobs = store.blobs();
     let mut cells = pages(blobs, captured).map_err(CheckpointError::Halt)?;
+    if captured.anew {
+        forget_others(&store.view(*base)?, &mut cells)?;
+    }
     let checkpoint = Checkpoint {
         birth: life.birth,
         after: life.last,
@@ -169,6 +172,18 @@ fn pages(blobs: &Blobs, captured: &Captured) -> Result<Vec<Cell>, Halt> {
     Ok(cells)
 }
 
+/// What other checkpoints have left in the version that is viewed goes, but for what is captured now.
+fn forget_others(view: &View, cells: &mut Vec<Cell>) -> Result<(), ReadError> {
+    let captured = cells.len();
+    for key in page_keys(view)? {
+        if cells[..captured].binary_search_by(|cell| (*cell.key).cmp(&key)).is_err() {
+            cells.push(Cell { family: family::PAGE, key: key.into(), value: CellValue::Tombstone });
+        }
+    }
+    cells.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+    Ok(())
+}
+
 /// Nothing for zeros, all bytes where packing does not pay, else a Zstandard block.
 fn pack(packer: &mut Compressor<'_>, page: &[u8; PAGE]) -> Result<Vec<u8>, Halt> {
     if page.iter().all(|byte| *byte == 0) {
@@ -238,12 +253,12 @@ pub(crate) fn page_keys(view: &View) -> Result<Vec<Vec<u8>>, ReadError> {
     }
 }
 
-/// The checkpoints of a space, the newest first, each with the version in which it is.
-pub(crate) fn earlier(store: &Store, head: Head, limit: usize) -> Result<Vec<(Head, Checkpoint)>, CellsError> {
+/// The checkpoints of a space, the newest first, each with the version in which it is; nothing for one that was taken away or is none.
+pub(crate) fn earlier(store: &Store, head: Head, limit: usize) -> Result<Vec<(Head, Option<Checkpoint>)>, CellsError> {
     let mut found = Vec::new();
     for change in store.key_history(head, family::RESIDENT, CHECKPOINT_KEY, limit)? {
-        let bytes = values::load(store.blobs(), &change.value).map_err(CellsError::Damaged)?;
-        let Some(checkpoint) = bytes.and_then(|bytes| Checkpoint::from_bytes(&bytes).ok()) else { continue };
+        let bytes = values::load(store.blobs(), &change.value).ok().flatten();
+        let checkpoint = bytes.and_then(|bytes| Checkpoint::from_bytes(&bytes).ok());
         if let Some(at) = store.head_at(&change.space, change.version)? {
             found.push((at, checkpoint));
         }

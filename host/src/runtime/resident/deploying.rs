@@ -12,7 +12,7 @@ use thiserror::Error;
 
 use super::calling::{Attempt, Attempted, Beginning, CallError, CallReport, Over};
 use super::function;
-use super::household::{Awake, Household};
+use super::household::{Awake, Household, finish};
 use crate::runtime::again::Streams;
 use crate::runtime::prepare::PrepareError;
 use crate::runtime::run::ATTEMPTS;
@@ -84,6 +84,7 @@ impl Household {
         };
         let room = self.room(&request.name);
         let mut room = room.lock().await;
+        finish(&mut room);
         let mut interrupt = pin!(interrupt);
         let (mut run, mut attempt) = (self.store.next_run(), 1);
         let turn = ready.engines.turns().of(&request.name);
@@ -103,6 +104,7 @@ impl Household {
                 entry: Entry::Birth,
                 turn: &turn,
                 again: attempt < ATTEMPTS,
+                sleeps_after: self.habits.sleeps_after,
                 beginning: Beginning::Fresh,
                 timer: None,
             };

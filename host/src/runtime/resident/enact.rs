@@ -57,7 +57,9 @@ pub(super) async fn enact(
                 let (memories, stop) = (instance.memories().clone(), Stop::Outcome(Outcome::Exit { code: 0 }));
                 Enacted { guest: Ok(instance), memories, stop, results: None }
             }
-            Err((stop, session, memories)) => Enacted { guest: Err(Box::new(session)), memories, stop, results: None },
+            Err((stop, session, memories)) => {
+                Enacted { guest: Err(Box::new(session)), memories, stop: left(stop), results: None }
+            }
         };
     };
     let memories = instance.memories().clone();
@@ -70,9 +72,20 @@ pub(super) async fn enact(
             Ok(()) => (Stop::Outcome(Outcome::Exit { code: 0 }), Some(text)),
             Err(halt) => (halted(halt), None),
         },
-        Err(stop) => (stop, None),
+        Err(stop) => (left(stop), None),
     };
     Enacted { guest: Ok(instance), memories, stop, results }
+}
+
+/// A guest that leaves by an exit in the middle of a call leaves nothing that could be called again, whatever code it exits with.
+fn left(stop: Stop) -> Stop {
+    match stop {
+        Stop::Outcome(Outcome::Exit { code: 0 }) => {
+            let message = "it exited instead of returning from its call, with code 0".to_owned();
+            Stop::Outcome(Outcome::Trap { message, backtrace: Vec::new() })
+        }
+        stop => stop,
+    }
 }
 
 /// Calls the function and gives its results as text.

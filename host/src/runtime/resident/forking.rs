@@ -20,11 +20,16 @@ impl Household {
         if awake.ready.plan_for(&awake.instance).is_err() {
             return Ok(head);
         }
-        let mut instance = again(&self.store, &awake.ready, None, awake.life.birth, &self.clock).await?;
+        let mut instance = again(&self.store, &awake.ready, None, awake.life.birth, None, &self.clock).await?;
         if let Err(error) = capture::copy(&mut awake.instance, &mut instance, &awake.ready).await {
             // The fork wakes from its space.
             tracing::warn!(%error, guest = %name, "a fork is not awake at once");
             return Ok(head);
+        }
+        let mut pages = awake.pages.clone();
+        if let Some(saving) = &awake.saving {
+            // That checkpoint comes after the version that was forked.
+            pages.owe(saving.taken.clone());
         }
         let fork = Awake {
             instance,
@@ -33,7 +38,7 @@ impl Household {
             life: awake.life.clone(),
             head,
             used: self.clock.monotonic(),
-            pages: awake.pages.clone(),
+            pages,
             debt: awake.debt,
             saving: None,
         };

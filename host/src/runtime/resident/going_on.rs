@@ -8,7 +8,7 @@ use reel_abi::resident::{Entry, OnCrash};
 use reel_store::Head;
 
 use super::calling::{Attempt, Attempted, Beginning, CallError, CallReport, Over};
-use super::cells::{call_begin, guests, results, sleeps_until};
+use super::cells::{call_begin, guests, lodging, results, sleeps_until};
 use super::household::{Awake, Household, Room};
 use crate::runtime::again::Streams;
 
@@ -38,10 +38,12 @@ impl Household {
             return Ok(CallReport { run, end, results, undelivered, conflict, attempts: 1, woken: None });
         }
         let woken = self.rouse(&mut room, &name).await?;
+        if room.asleep.is_some_and(|(asleep, _)| asleep == run) {
+            room.asleep = None;
+        }
         if room.awake.as_ref().map(|awake| awake.life.last) != call.after {
             return Err(refused("another call was committed since, or the guest was rolled back"));
         }
-        room.asleep = None;
         let base = Head { segment: record.begin.segment, version: record.begin.version };
         let beginning = Beginning::CutOff(Box::new(record.begin));
         let report = self.once(&mut room, &name, run, Some(base), call.entry, beginning, interrupt).await?;
@@ -107,6 +109,7 @@ impl Household {
             entry,
             turn: &turn,
             again: false,
+            sleeps_after: self.habits.sleeps_after,
             beginning,
             timer: None,
         };
@@ -122,6 +125,16 @@ impl Household {
             Attempted::Asleep(until) => Err(room.fall_asleep(name, run, until)),
             Attempted::Overtaken(_) => Err(CallError::NotResumable(run, "it was to be executed again")),
         }
+    }
+
+    /// Whether a call without an end is still to come to one: no other was committed since, and the guest was neither rolled back nor replaced.
+    pub(super) fn is_open(&self, name: &SpaceName, run: RunId) -> Result<bool, CallError> {
+        if self.store.run(run)?.is_none_or(|record| record.end.is_some()) {
+            return Ok(false);
+        }
+        let Some(head) = self.store.head(name)? else { return Ok(false) };
+        let last = lodging(&self.store, head)?.and_then(|lodging| lodging.life).map(|life| life.last);
+        Ok(last.is_some() && call_begin(&self.store, run)?.and_then(|call| call.after) == last)
     }
 
     /// Goes on with what an earlier process left of one guest; takes note of a call that sleeps.

@@ -12,15 +12,15 @@ use reel_store::{Head, Store};
 use tokio::sync::Mutex as Turnstile;
 
 use super::calling::{Attempt, Attempted, Beginning, CallError, CallReport, CallRequest, Over};
-use super::capture::{Pages, capture};
+use super::capture::{Pages, Taken, capture};
 use super::cells::{Lodging, lodging};
 use super::checkpoint::{self, CheckpointError, Keeping};
 use super::function;
+use super::habits::{Debt, Habits};
 use super::instance::{Instance, Ready};
 use super::timers::{Timer, timers};
 use super::waking::{Woken, wake};
 use crate::engine::cache::CompileError;
-use crate::engine::image::PageAt;
 use crate::port::Clock;
 use crate::runtime::Engines;
 use crate::runtime::again::Streams;
@@ -35,6 +35,7 @@ pub struct Household {
     pub(super) store: Store,
     pub(super) world: Box<World>,
     pub(super) clock: Arc<dyn Clock>,
+    pub(super) habits: Habits,
     pub(super) rooms: Mutex<BTreeMap<SpaceName, Arc<Turnstile<Room>>>>,
     pub(super) timers: Mutex<BTreeMap<SpaceName, Vec<Timer>>>,
     engines: Mutex<BTreeMap<u64, Engines>>,
@@ -67,39 +68,22 @@ pub(super) struct Awake {
     pub saving: Option<Saving>,
 }
 
-/// What was done since the last checkpoint, and would be done again.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Debt {
-    pub calls: u64,
-    pub events: u64,
-    pub nanos: u64,
-}
-
-impl Debt {
-    /// As much as this, and there is a checkpoint: a quarter of a second of the guest's work, or what takes about 50 ms to replay.
-    const BOUND: Self = Self { calls: 500, events: 10_000, nanos: 250_000_000 };
-
-    /// Whether a replay would take longer than it takes to put a checkpoint back.
-    fn is_felt(&self) -> bool {
-        self.calls >= 16 || self.events >= 500 || self.nanos >= 5_000_000
-    }
-
-    fn is_due(&self) -> bool {
-        self.calls >= Self::BOUND.calls || self.events >= Self::BOUND.events || self.nanos >= Self::BOUND.nanos
-    }
-}
-
 /// A checkpoint on its way to the disk.
 pub(super) struct Saving {
     thread: JoinHandle<Result<Head, CheckpointError>>,
-    pages: Vec<PageAt>,
+    pub taken: Taken,
 }
 
 impl Household {
     /// A household of which nobody is awake.
     pub fn new(store: Store, clock: Arc<dyn Clock>, world: Box<World>) -> Self {
+        Self::with_habits(store, clock, world, Habits::default())
+    }
+
+    /// The same, of other habits.
+    pub fn with_habits(store: Store, clock: Arc<dyn Clock>, world: Box<World>, habits: Habits) -> Self {
         let (rooms, timers, engines, ready) = Default::default();
-        Self { store, world, clock, rooms, timers, engines, ready }
+        Self { store, world, clock, habits, rooms, timers, engines, ready }
     }
 
     /// Makes the call of a timer that is due.
@@ -128,12 +112,10 @@ impl Household {
         let mut room = room.lock().await;
         let mut interrupt = pin!(interrupt);
         if let Some((run, until)) = room.asleep {
-            match self.store.run(run)? {
-                Some(record) if record.end.is_none() => {
-                    return Err(CallError::Asleep { name: request.name.clone(), run, until });
-                }
-                _ => room.asleep = None,
+            if self.is_open(&request.name, run)? {
+                return Err(CallError::Asleep { name: request.name.clone(), run, until });
             }
+            room.asleep = None;
         }
         let mut woken = self.rouse(&mut room, &request.name).await?;
         if let (Some(timer), Some(awake)) = (timer, &room.awake)
@@ -156,7 +138,7 @@ impl Household {
             }
         }
         let report = self.transact(&mut room, &request.name, entry, timer, &mut woken, interrupt).await?;
-        if room.awake.as_ref().is_some_and(|awake| awake.debt.is_due() && awake.saving.is_none()) {
+        if room.awake.as_ref().is_some_and(|awake| awake.debt.exceeds(&self.habits.debt) && awake.saving.is_none()) {
             self.begin_checkpoint(&mut room, &request.name).await;
         }
         Ok(CallReport { woken, ..report })
@@ -200,6 +182,7 @@ impl Household {
                 entry: entry.clone(),
                 turn,
                 again: attempt < ATTEMPTS,
+                sleeps_after: self.habits.sleeps_after,
                 beginning: Beginning::Fresh,
                 timer,
             };
@@ -244,9 +227,11 @@ impl Household {
         }
         let Some(life) = lodging.life.clone() else { return Err(CallError::Unborn(name.clone())) };
         if let Some(awake) = &mut room.awake
+            && awake.head.segment == head.segment
             && awake.life == life
             && awake.guest == lodging.guest
         {
+            // The host's own doing. What lies in another segment may lack the pages of checkpoints that were made in this one.
             awake.head = head;
             return Ok(None);
         }
@@ -269,7 +254,7 @@ impl Household {
         let Some(keeping) = self.capture(&mut room, name).await? else { return Err(CallError::Unborn(name.clone())) };
         let kept = checkpoint::store(&self.store, &self.clock, &keeping);
         if let (Err(_), Some(awake)) = (&kept, &mut room.awake) {
-            awake.pages.owe(keeping.captured.pages.iter().map(|(at, _)| *at));
+            awake.pages.owe(keeping.captured.taken());
         }
         Ok(kept?)
     }
@@ -291,17 +276,25 @@ impl Household {
         Ok(())
     }
 
-    /// Lets a resident sleep: a checkpoint if a replay would be felt, and nothing of it stays in memory.
-    pub async fn hibernate(&self, name: &SpaceName) -> Result<(), CallError> {
+    /// Lets a resident sleep: a checkpoint if a replay would be felt, and nothing of it stays in memory. Where there can be no checkpoint (the
+    /// space was rolled back meanwhile, say) its calls are replayed when it wakes.
+    pub async fn hibernate(&self, name: &SpaceName) {
         let room = self.room(name);
         let mut room = room.lock().await;
         finish(&mut room);
-        if room.awake.as_ref().is_some_and(|awake| awake.debt.is_felt() && awake.ready.plan.is_ok())
-            && let Some(keeping) = self.capture(&mut room, name).await?
+        if room.awake.as_ref().is_some_and(|awake| {
+            awake.debt.exceeds(&self.habits.felt) && awake.ready.plan_for(&awake.instance).is_ok()
+        }) && let Err(error) = self.keep(&mut room, name).await
         {
-            checkpoint::store(&self.store, &self.clock, &keeping)?;
+            tracing::warn!(%error, guest = %name, "it sleeps without a checkpoint");
         }
         room.awake = None;
+    }
+
+    async fn keep(&self, room: &mut Room, name: &SpaceName) -> Result<(), CallError> {
+        if let Some(keeping) = self.capture(room, name).await? {
+            checkpoint::store(&self.store, &self.clock, &keeping)?;
+        }
         Ok(())
     }
 
@@ -340,11 +333,11 @@ impl Household {
             Ok(None) => return,
             Err(error) => return tracing::warn!(%error, guest = %name, "no checkpoint"),
         };
-        let pages = keeping.captured.pages.iter().map(|(at, _)| *at).collect();
+        let taken = keeping.captured.taken();
         let (store, clock) = (self.store.clone(), Arc::clone(&self.clock));
         let thread = std::thread::spawn(move || checkpoint::store(&store, &clock, &keeping));
         if let Some(awake) = &mut room.awake {
-            awake.saving = Some(Saving { thread, pages });
+            awake.saving = Some(Saving { thread, taken });
         }
     }
 
@@ -393,7 +386,7 @@ impl Household {
         let engines = self.engines_of(stack)?;
         let (component, plan) = super::preparing::component(&self.store, &engines, digest, bytes, on_compile)?;
         refuse_missing(&engines, &component)?;
-        let ready = Ready::new(&engines, component, plan)
+        let ready = Ready::new(&engines, component, plan, self.habits.tracker)
             .map_err(|e| PrepareError::from(CompileError::Compile(format!("{e:#}"))))?;
         let ready = Arc::new(ready);
         let mut known = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
@@ -412,16 +405,16 @@ impl Household {
 }
 
 /// Waits for the checkpoint of a room that is on its way.
-fn finish(room: &mut Room) {
+pub(super) fn finish(room: &mut Room) {
     let Some(awake) = &mut room.awake else { return };
-    let Some(Saving { thread, pages }) = awake.saving.take() else { return };
+    let Some(Saving { thread, taken }) = awake.saving.take() else { return };
     match thread.join() {
         Ok(Ok(_)) => {}
         Ok(Err(error)) => {
             tracing::warn!(%error, "a checkpoint was not kept");
-            awake.pages.owe(pages);
+            awake.pages.owe(taken);
         }
-        Err(_) => awake.pages.owe(pages),
+        Err(_) => awake.pages.owe(taken),
     }
 }
 

@@ -13,6 +13,7 @@ use crate::calls::session::Session;
 use crate::engine::image::{Image, ImageError};
 use crate::engine::instrument::Plan;
 use crate::engine::memory::GuestMemories;
+use crate::engine::tracker::Tracker;
 use crate::gate::Halt;
 use crate::runtime::Engines;
 use crate::runtime::drive::{Bounds, Stop, bounded, new_store, stop_of};
@@ -27,6 +28,8 @@ pub(crate) struct Ready {
     pub linked: InstancePre<Session>,
     /// How its state is got at; or why it cannot be, so that it is served by replay alone.
     pub plan: Result<Plan, String>,
+    /// How the pages are found that one of them has changed.
+    pub tracker: Tracker,
     /// What the memories of those born of it are like, if they are all alike: the digest and the content.
     pub births: Mutex<Option<(u64, Arc<Image>)>>,
 }
@@ -46,7 +49,7 @@ impl Instance {
         session: Session,
         bounds: Bounds<impl Future<Output = ()>>,
     ) -> Result<Self, (Stop, Session, GuestMemories)> {
-        let memories = GuestMemories::default();
+        let memories = GuestMemories::with_tracker(ready.tracker);
         let stack = session.gate.limits().stack_bytes;
         let mut store = new_store(&ready.engines, session);
         match bounded(&memories, bounds, ready.linked.instantiate_async(&mut store)).await {

@@ -12,8 +12,8 @@
 //! All that makes a resident lies in its space, so a fork or rollback of the space is one of the resident: whoever calls it next finds another
 //! last call in the space than the instance has lived to, and wakes it anew. An instance is never the only place of anything.
 //!
-//! `household` keeps the instances, `calling` makes a call a transaction, `waking` brings one back, `instance` is the engine's side of one,
-//! `function` finds exports and reads their arguments, `deploying` puts a guest into its space, `cells` are what lies there,
+//! `household` keeps the instances, in its `habits`, `calling` makes a call a transaction, `waking` brings one back, `instance` is the engine's side of
+//! one, `function` finds exports and reads their arguments, `deploying` puts a guest into its space, `cells` are what lies there,
 //! `remembering` looks at memories of the past.
 
 pub mod calling;
@@ -25,6 +25,7 @@ mod enact;
 mod forking;
 pub mod function;
 pub mod going_on;
+pub mod habits;
 pub mod household;
 mod instance;
 pub(crate) mod preparing;
@@ -37,4 +38,5 @@ pub mod waking;
 
 pub use calling::{CallError, CallReport, CallRequest};
 pub use deploying::{DeployError, DeployRequest};
+pub use habits::{Debt, Habits};
 pub use household::Household;

@@ -11,6 +11,7 @@ use crate::engine::cache::{Cache, CompileError, compile};
 use crate::engine::component::componentize;
 use crate::engine::instrument::{INSTRUMENT_VERSION, NotInstrumented, Plan, instrument, survey};
 use crate::engine::linking::linker;
+use crate::engine::tracker::Tracker;
 use crate::runtime::Engines;
 use crate::runtime::prepare::{PrepareError, refuse_foreign};
 
@@ -40,8 +41,13 @@ pub(crate) fn component(
 
 impl Ready {
     /// The component linked.
-    pub fn new(engines: &Engines, component: Component, plan: Result<Plan, String>) -> wasmtime::Result<Self> {
+    pub fn new(
+        engines: &Engines,
+        component: Component,
+        plan: Result<Plan, String>,
+        tracker: Tracker,
+    ) -> wasmtime::Result<Self> {
         let linked = linker(engines.engine(), &component)?.instantiate_pre(&component)?;
-        Ok(Self { engines: engines.clone(), component, linked, plan, births: Mutex::default() })
+        Ok(Self { engines: engines.clone(), component, linked, plan, tracker, births: Mutex::default() })
     }
 }

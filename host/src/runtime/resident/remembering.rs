@@ -75,7 +75,8 @@ impl Household {
         let ready = self.ready_then(begin.component, begin.content, begin.limits.stack_bytes)?;
         let (instance, life) = before(&self.store, &ready, begin, call, &self.clock).await?.unzip();
         let options = GateOptions { until: Some(seq), ..GateOptions::default() };
-        let again = Again { store: &self.store, run, clock: &self.clock, console: Console::default(), options };
+        let born = life.as_ref().map(|life| life.born);
+        let again = Again { store: &self.store, run, born, clock: &self.clock, console: Console::default(), options };
         let relived = again.relive(&ready, instance).await?;
         match relived.stop {
             Stop::Until(at) if at == seq => {}
@@ -90,7 +91,7 @@ impl Household {
     /// `Wake` if the birth cannot be replayed.
     pub async fn remember_birth(&self, of: &Remembered) -> Result<Remembered, CallError> {
         let (store, console, options) = (&self.store, Console::default(), GateOptions::default());
-        let again = Again { store, run: of.birth, clock: &self.clock, console, options };
+        let again = Again { store, run: of.birth, born: None, clock: &self.clock, console, options };
         let memories = again.relive(&of.ready, None).await?.memories;
         Ok(Remembered { memories, ready: Arc::clone(&of.ready), birth: of.birth })
     }

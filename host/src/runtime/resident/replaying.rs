@@ -14,6 +14,7 @@ use super::instance::{Instance, Ready};
 use super::waking::{Again, Relived, WakeError, wake};
 use crate::calls::session::Console;
 use crate::engine::instrument::Plan;
+use crate::engine::tracker::Tracker;
 use crate::port::Clock;
 use crate::runtime::Engines;
 use crate::runtime::run::GateOptions;
@@ -36,9 +37,13 @@ impl CallReplay<'_> {
     /// Brings the guest back as it was before the call, and executes that.
     pub async fn replay(self) -> Result<Relived, WakeError> {
         let Self { store, engines, component, plan, run, begin, call, clock, console, options } = self;
-        let ready = Ready::new(engines, component, plan).map_err(|error| WakeError::Engine(format!("{error:#}")))?;
-        let before = before(store, &ready, begin, &call, clock).await?;
-        Again { store, run, clock, console, options }.relive(&ready, before.map(|(instance, _)| instance)).await
+        let ready = Ready::new(engines, component, plan, Tracker::Best)
+            .map_err(|error| WakeError::Engine(format!("{error:#}")))?;
+        let (instance, born) = match before(store, &ready, begin, &call, clock).await? {
+            Some((instance, life)) => (Some(instance), Some(life.born)),
+            None => (None, None),
+        };
+        Again { store, run, born, clock, console, options }.relive(&ready, instance).await
     }
 }
 

@@ -3,14 +3,15 @@
 use std::sync::PoisonError;
 use std::time::Duration;
 
-use reel_abi::id::{RunId, SpaceName, WallTime};
+use reel_abi::id::{Digest, RunId, SpaceName, WallTime};
 use reel_abi::record::{Cell, CellValue, family};
 use reel_abi::resident::STOPPED_KEY;
 use reel_store::Head;
 
 use super::calling::CallError;
+use super::capture::digest;
 use super::cells::lodging;
-use super::checkpoint;
+use super::checkpoint::{self, CheckpointError};
 use super::household::Household;
 
 impl Household {
@@ -58,18 +59,31 @@ impl Household {
                 let Ok(room) = room.try_lock() else { continue };
                 room.awake.as_ref().is_some_and(|awake| now.saturating_sub(awake.used) / 1_000_000 >= millis)
             };
-            if idle && let Err(error) = self.hibernate(&name).await {
-                tracing::warn!(guest = %name, %error, "an idle guest stays as it is");
+            if idle {
+                self.hibernate(&name).await;
             }
         }
     }
 
+    /// A digest of what a resident is between two calls: of its memories, its globals, its handles and all that the host keeps for it. It is woken
+    /// for that. However it came to be what it is, the same calls make the same digest.
+    pub async fn digest(&self, name: &SpaceName) -> Result<Digest, CallError> {
+        let room = self.room(name);
+        let mut room = room.lock().await;
+        self.rouse(&mut room, name).await?;
+        let Some(awake) = &mut room.awake else { return Err(CallError::Unborn(name.clone())) };
+        let digest = digest(&mut awake.instance, &awake.ready).await;
+        digest.map_err(|error| {
+            room.awake = None;
+            CheckpointError::from(error).into()
+        })
+    }
+
     /// Lets all residents leave memory.
-    pub async fn all_asleep(&self) -> Result<(), CallError> {
+    pub async fn all_asleep(&self) {
         for name in self.names() {
-            self.hibernate(&name).await?;
+            self.hibernate(&name).await;
         }
-        Ok(())
     }
 
     fn names(&self) -> Vec<SpaceName> {

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use reel_abi::id::{RunId, SpaceName};
+use reel_abi::id::{RunId, SpaceName, WallTime};
 use reel_abi::resident::{Checkpoint, Life};
+use reel_abi::types::MonotonicReading;
 use reel_abi::vocabulary::RunEnds;
 use reel_store::{Head, ReadError, Store};
 use thiserror::Error;
@@ -90,8 +91,11 @@ pub(crate) async fn wake(
     clock: &Arc<dyn Clock>,
 ) -> Result<Woken, WakeError> {
     let mut runs = Vec::new();
-    if ready.plan.is_ok() && lodging.checkpoint.is_some() {
-        for (at, checkpoint) in earlier(store, lodging.head, CHECKPOINTS)? {
+    let checkpoints = earlier(store, lodging.head, CHECKPOINTS)?;
+    let pages = if checkpoints.is_empty() { Pages::default() } else { Pages::among_strangers() };
+    if ready.plan.is_ok() {
+        for (place, (at, checkpoint)) in checkpoints.into_iter().enumerate() {
+            let Some(checkpoint) = checkpoint else { continue };
             let fits = checkpoint.birth == life.birth
                 && checkpoint.component == lodging.guest.component
                 && checkpoint.prepared == INSTRUMENT_VERSION;
@@ -101,9 +105,13 @@ pub(crate) async fn wake(
             match from_checkpoint(store, ready, life, clock, at, &checkpoint).await {
                 Ok(mut woken) => {
                     for run in runs.iter().rev() {
-                        woken.instance = again(store, ready, Some(woken.instance), *run, clock).await?;
+                        woken.instance =
+                            again(store, ready, Some(woken.instance), *run, Some(life.born), clock).await?;
                     }
                     woken.replayed = runs.len();
+                    if place > 0 {
+                        woken.pages = Pages::among_strangers();
+                    }
                     return Ok(woken);
                 }
                 Err(error) => tracing::warn!(%error, after = %checkpoint.after, "a checkpoint is of no use"),
@@ -115,9 +123,9 @@ pub(crate) async fn wake(
     }
     let mut instance = born(store, ready, life, clock).await?;
     for run in runs.iter().rev() {
-        instance = again(store, ready, Some(instance), *run, clock).await?;
+        instance = again(store, ready, Some(instance), *run, Some(life.born), clock).await?;
     }
-    Ok(Woken { instance, pages: Pages::default(), replayed: runs.len() })
+    Ok(Woken { instance, pages, replayed: runs.len() })
 }
 
 async fn from_checkpoint(
@@ -138,7 +146,7 @@ async fn from_checkpoint(
 
 /// The guest at its birth, which is executed again from the log.
 async fn born(store: &Store, ready: &Ready, life: &Life, clock: &Arc<dyn Clock>) -> Result<Instance, WakeError> {
-    let instance = again(store, ready, None, life.birth, clock).await?;
+    let instance = again(store, ready, None, life.birth, None, clock).await?;
     if ready.plan_for(&instance).is_ok() {
         instance.settle(&ready.births).map_err(CaptureError::from)?;
     }
@@ -151,9 +159,10 @@ pub(crate) async fn again(
     ready: &Ready,
     instance: Option<Instance>,
     run: RunId,
+    born: Option<WallTime>,
     clock: &Arc<dyn Clock>,
 ) -> Result<Instance, WakeError> {
-    let again = Again { store, run, clock, console: Console::default(), options: GateOptions::default() };
+    let again = Again { store, run, born, clock, console: Console::default(), options: GateOptions::default() };
     let Relived { alive, stop, .. } = again.relive(ready, instance).await?;
     alive.ok_or_else(|| WakeError::Stopped { run, why: words(&stop) })
 }
@@ -186,6 +195,8 @@ fn since(store: &Store, life: &Life, after: RunId, runs: &mut Vec<RunId>) -> Res
 pub(super) struct Again<'a> {
     pub store: &'a Store,
     pub run: RunId,
+    /// When the life of the guest began; nothing for its birth.
+    pub born: Option<WallTime>,
     pub clock: &'a Arc<dyn Clock>,
     pub console: Console,
     pub options: GateOptions,
@@ -194,13 +205,16 @@ pub(super) struct Again<'a> {
 impl Again<'_> {
     /// Executes it on the guest as it was before; for its birth, on none.
     pub async fn relive(self, ready: &Ready, instance: Option<Instance>) -> Result<Relived, WakeError> {
-        let Self { store, run, clock, console, options } = self;
+        let Self { store, run, born, clock, console, options } = self;
         let begin = store.run(run)?.ok_or(WakeError::Missing(run))?.begin;
         let call = call_begin(store, run)?.ok_or(WakeError::Missing(run))?;
         let mode = Mode::Replay(Cursor::new(Box::new(LoggedFrames::new(store, run)?)));
         let dirs = begin.dirs.iter().map(|_| None).collect();
         let mut session = session_of(store, run, &begin, mode, Arc::clone(clock), None, console, dirs, &options)?;
         stay(&mut session, &begin.space);
+        if let Some(born) = born {
+            session.gate.go_on_from(MonotonicReading(begin.at.0.saturating_sub(born.0)));
+        }
         let mut enacted = enact(ready, instance, session, call, unbounded()).await;
         if let Stop::Outcome(outcome) = &enacted.stop {
             let end = RunEnds { outcome: outcome.clone(), memory: None };
