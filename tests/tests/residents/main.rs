@@ -1,0 +1,9 @@
+//! Residents: guests that keep their memory between calls, whatever becomes of the instance meanwhile.
+
+mod asleep;
+mod capture;
+mod killed;
+mod laws;
+mod lives;
+mod overtaken;
+mod side;
