@@ -282,9 +282,11 @@ impl Household {
         let room = self.room(name);
         let mut room = room.lock().await;
         finish(&mut room);
-        if room.awake.as_ref().is_some_and(|awake| {
-            awake.debt.exceeds(&self.habits.felt) && awake.ready.plan_for(&awake.instance).is_ok()
-        }) && let Err(error) = self.keep(&mut room, name).await
+        if room
+            .awake
+            .as_ref()
+            .is_some_and(|awake| awake.debt.exceeds(&self.habits.felt) && awake.ready.plan_for(&awake.instance).is_ok())
+            && let Err(error) = self.keep(&mut room, name).await
         {
             tracing::warn!(%error, guest = %name, "it sleeps without a checkpoint");
         }
