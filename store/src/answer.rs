@@ -29,6 +29,14 @@ impl Answer {
             Self::Head(_) | Self::Done | Self::Again => Err(AppendError::Invalid("no submission was written")),
         }
     }
+
+    /// The head that a fork or rollback is answered with.
+    pub(crate) fn head(self) -> Result<Head, AppendError> {
+        match self {
+            Self::Head(head) => Ok(head),
+            Self::Receipt(_) | Self::Done | Self::Again => Err(AppendError::Invalid("no segment was opened")),
+        }
+    }
 }
 
 type Answered = Result<Answer, AppendError>;

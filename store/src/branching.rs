@@ -14,12 +14,12 @@
 use reel_abi::id::{SpaceName, TagName, Version, WallTime};
 use reel_abi::record::{LogItem, Retention};
 
-use crate::answer::Answer;
+use crate::answer::{Answer, Reply};
 use crate::chain::Head;
 use crate::committer::{Batch, Committer};
 use crate::cuts;
 use crate::error::{AppendError, ReadError};
-use crate::queue::Work;
+use crate::queue::{Entry, Work};
 use crate::spaces::pruned;
 use crate::store::{Shared, Store};
 
@@ -69,6 +69,21 @@ impl Store {
         self.branch(Deed::Fork { source: source.clone(), from, name: name.clone(), at })
     }
 
+    /// Like [`Store::fork`], but `then` gets the answer, on the committer's thread: it must be quick, and must not wait for
+    /// another append. It is called unless this returns an error, and called once.
+    pub fn fork_then(
+        &self,
+        source: &SpaceName,
+        from: Head,
+        name: &SpaceName,
+        at: WallTime,
+        then: impl FnOnce(Result<Head, AppendError>) + Send + 'static,
+    ) -> Result<(), AppendError> {
+        let deed = Deed::Fork { source: source.clone(), from, name: name.clone(), at };
+        let reply = Reply::call(|answer| then(answer.and_then(Answer::head)));
+        self.enqueue(Entry { work: history(deed), bytes: DEED_BYTES, ticket: 0, answer: Some(reply) })
+    }
+
     /// Adds a version to a space, equal to its version `to`, if it still stands at `expected`. Durable on return. It can itself
     /// be rolled back.
     pub fn rollback(&self, space: &SpaceName, expected: Head, to: Head, at: WallTime) -> Result<Head, AppendError> {
@@ -98,10 +113,7 @@ impl Store {
     }
 
     fn branch(&self, deed: Deed) -> Result<Head, AppendError> {
-        match self.ask(history(deed), DEED_BYTES)? {
-            Answer::Head(head) => Ok(head),
-            _ => Err(AppendError::Invalid("no segment was opened")),
-        }
+        self.ask(history(deed), DEED_BYTES)?.head()
     }
 }
 

@@ -259,7 +259,7 @@ impl Store {
         answer.wait()
     }
 
-    fn enqueue(&self, entry: Entry) -> Result<(), AppendError> {
+    pub(crate) fn enqueue(&self, entry: Entry) -> Result<(), AppendError> {
         let shared = self.shared();
         shared.refused().map_or(Ok(()), Err)?;
         self.handle.start_committer();

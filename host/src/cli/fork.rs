@@ -18,6 +18,7 @@ use super::progress::Progress;
 use super::residents::{farewell, interrupt, with_household};
 use super::when::{Moment, SpaceAt};
 use crate::port::Clock;
+use crate::runtime::resident::CallError;
 use crate::runtime::resident::cells::call_begin;
 use crate::world::clock::HostClock;
 
@@ -50,7 +51,16 @@ pub fn execute(args: &Args, database: &Opened, flag: &str, io: &mut Io<'_>) -> R
         return fork_within(args, event, database, flag, io);
     }
     let from = args.from.head(store)?;
-    let made = store.fork(source, from, &args.name, WallTime(HostClock::new().wall()));
+    let made = match &database.household {
+        Some(household) => live::block_on(household.fork_at(source, from, &args.name))?,
+        None => Ok(None),
+    };
+    let made = match made {
+        Ok(None) => store.fork(source, from, &args.name, WallTime(HostClock::new().wall())),
+        Ok(Some(head)) => Ok(head),
+        Err(CallError::Append(error)) => Err(error),
+        Err(error) => return Err(error.into()),
+    };
     let head = made.map_err(|error| match error {
         AppendError::Exists { .. } if args.name == *source => {
             Failure::new(Exit::EXISTS, format!("a fork of {source} needs another name than {source}")).hint(format!(

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use reel_abi::id::SpaceName;
 use reel_abi::outcome::{Disposition, Outcome};
 use reel_abi::resident::Guest;
-use reel_store::Store;
+use reel_store::{AppendError, Store};
 
 use super::database::Opened;
 use super::escape::Safe;
@@ -130,6 +130,7 @@ impl From<CallError> for Failure {
             CallError::Cells(error) => error.into(),
             CallError::Wake(error) => error.into(),
             CallError::Prepare(error) => error.into(),
+            CallError::Append(error @ AppendError::Exists { .. }) => error.into(),
             CallError::Append(_) | CallError::Log(_) | CallError::Checkpoint(_) => Self::of(Exit::DATABASE, &error),
         }
     }

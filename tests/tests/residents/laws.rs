@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use reel_abi::id::Version;
 use reel_host::engine::tracker::Tracker;
-use reel_host::runtime::resident::Habits;
+use reel_host::runtime::resident::{Debt, Habits};
 use reel_host::runtime::{Engines, Verdict};
 use reel_store::Head;
 use reel_tests::script::cases;
@@ -26,8 +26,8 @@ enum Step {
     Renew,
     /// The database is closed and opened again.
     Reopen,
-    /// One of the guests is forked.
-    Fork(usize),
+    /// One of the guests is forked: awake in this process, or in the database alone.
+    Fork(usize, bool),
     /// One of the guests goes back to one of its versions.
     Rollback(usize, prop::sample::Index),
 }
@@ -89,7 +89,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         3 => space().prop_map(Step::Hibernate),
         1 => Just(Step::Renew),
         1 => Just(Step::Reopen),
-        1 => space().prop_map(Step::Fork),
+        2 => (space(), any::<bool>()).prop_map(|(space, awake)| Step::Fork(space, awake)),
         1 => (space(), any::<prop::sample::Index>()).prop_map(|(space, at)| Step::Rollback(space, at)),
     ];
     prop::collection::vec(step, 1..50)
@@ -168,12 +168,14 @@ impl Sides {
             Step::Hibernate(at) => self.tested.hibernate(&pairs[at % many].name),
             Step::Renew => self.tested.renew(),
             Step::Reopen => self.tested.reopen(),
-            Step::Fork(_) if many == SPACES => {}
-            Step::Fork(at) => {
-                let name = format!("{}-{many}", pairs[0].name);
-                for side in [&self.tested, &self.plain] {
-                    side.fork(&pairs[at % many].name, &name);
+            Step::Fork(..) if many == SPACES => {}
+            Step::Fork(at, awake) => {
+                let (from, name) = (&pairs[at % many].name, format!("{}-{many}", pairs[0].name));
+                match awake {
+                    true => self.tested.fork_awake(from, &name),
+                    false => self.tested.fork(from, &name),
                 }
+                self.plain.fork(from, &name);
                 let versions = vec![(self.tested.head(&name), self.plain.head(&name))];
                 pairs.push(Pair { name, versions });
             }
@@ -236,15 +238,20 @@ fn same_whatever_happens(habits: Habits, standard: u32) {
     sides.borrow().plain.is_sound();
 }
 
+/// Whoever sleeps leaves a checkpoint.
+fn eager() -> Habits {
+    Habits { felt: Debt { calls: 1, events: u64::MAX, nanos: u64::MAX }, ..Habits::default() }
+}
+
 #[test]
 fn a_resident_is_what_it_was_told() {
-    same_whatever_happens(Habits::default(), 60);
+    same_whatever_happens(eager(), 60);
 }
 
 /// The same where the system does not tell which pages were written.
 #[test]
 fn a_resident_is_what_it_was_told_where_pages_are_compared() {
-    same_whatever_happens(Habits { tracker: Tracker::Compare, ..Habits::default() }, 40);
+    same_whatever_happens(Habits { tracker: Tracker::Compare, ..eager() }, 40);
 }
 
 /// A version that only a checkpoint made is not one that anybody can tell from the one before.

@@ -187,6 +187,11 @@ impl Side {
         self.store().fork(&space(from), self.head(from), &space(name), WallTime(1)).expect("forked");
     }
 
+    /// Forks a resident in this process.
+    pub fn fork_awake(&self, from: &str, name: &str) {
+        self.runtime.block_on(self.household().fork(&space(from), &space(name))).expect("forked");
+    }
+
     /// Brings a space back to one of its versions.
     pub fn rollback(&self, name: &str, to: Head) {
         self.store().rollback(&space(name), self.head(name), to, WallTime(1)).expect("rolled back");

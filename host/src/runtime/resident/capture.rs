@@ -17,13 +17,14 @@ use crate::calls::named::Named;
 use crate::calls::session::{Pollable, TerminalInput};
 use crate::engine::image::{ImageError, PAGE, PageAt};
 use crate::engine::instrument::{AdoptedResource, LOAD, Plan, SAVE};
+use crate::engine::memory::GuestMemories;
 use crate::engine::resident::Absorbed;
 use crate::runtime::drive::Stop;
 
 /// Changed pages from which on an image that is the guest's alone takes them over, so that they are not looked at again.
 const ABSORBED_PAGES: usize = 64;
 
-/// Changed pages from which on a guest gets an image of its own.
+/// Changed pages from which on a guest gets an image of its own, however large it is; of a small one, a quarter of its pages.
 const OWN_IMAGE_PAGES: usize = 8192;
 
 /// Why a resident cannot be captured now.
@@ -104,6 +105,21 @@ impl Pages {
         Self { strange: true, ..Self::default() }
     }
 
+    /// Has an image hold what was changed, if it is much, so that a fork need not copy it. What the space does not have yet is owed to it.
+    fn share(&mut self, memories: &GuestMemories) -> Result<(), ImageError> {
+        let changed = memories.changed()?;
+        if !leave_to_image(memories, changed.len())? {
+            return Ok(());
+        }
+        let captured = std::mem::take(&mut self.captured);
+        for at in changed.iter().chain(captured.keys()) {
+            if self.strange || captured.get(at) != Some(&xxh3_64(&memories.read_page(*at)?)) {
+                self.owed.push(*at);
+            }
+        }
+        Ok(())
+    }
+
     /// What was captured has not reached the space: it is to be captured again.
     pub fn owe(&mut self, taken: Taken) {
         self.owed.extend(taken.pages);
@@ -142,7 +158,7 @@ pub(crate) async fn capture(
     prepare(instance, plan).await?;
     let residue = instance.session().residue();
     let memories = instance.memories();
-    let mut changed = memories.changed()?;
+    let changed = memories.changed()?;
     let mut taken = Vec::new();
     let owed = std::mem::take(&mut pages.owed);
     let anew = std::mem::take(&mut pages.strange);
@@ -158,25 +174,39 @@ pub(crate) async fn capture(
     taken.sort_by_key(|(at, _)| *at);
     taken.dedup_by_key(|(at, _)| *at);
     let sizes = memories.sizes().into_iter().map(|bytes| bytes as u64).collect();
-    if changed.len() >= ABSORBED_PAGES {
-        match memories.absorb()? {
-            Absorbed::Pages(_) => pages.captured.clear(),
-            Absorbed::Shared if changed.len() >= OWN_IMAGE_PAGES => {
-                let own = memories.copy()?;
-                memories.adopt(&own)?;
-                pages.captured.clear();
-            }
-            Absorbed::Shared | Absorbed::NoImage => {}
-        }
+    if leave_to_image(memories, changed.len())? {
+        pages.captured.clear();
     }
-    changed.clear();
     Ok(Captured { memories: sizes, pages: taken, anew, residue })
 }
 
+/// Makes the pages that were changed ones of the guest's image, if they are many. Says whether it did.
+fn leave_to_image(memories: &GuestMemories, changed: usize) -> Result<bool, ImageError> {
+    if changed < ABSORBED_PAGES {
+        return Ok(false);
+    }
+    if let Absorbed::Pages(_) = memories.absorb()? {
+        return Ok(true);
+    }
+    let quarter = memories.sizes().iter().sum::<usize>() / PAGE / 4;
+    if changed < quarter.min(OWN_IMAGE_PAGES) {
+        return Ok(false);
+    }
+    let own = memories.copy()?;
+    memories.adopt(&own)?;
+    Ok(true)
+}
+
 /// Gives an instance that was just born the state of another one, which stays as it is. After an error it is of no use.
-pub(crate) async fn copy(from: &mut Instance, to: &mut Instance, ready: &Ready) -> Result<(), CaptureError> {
+pub(crate) async fn copy(
+    from: &mut Instance,
+    to: &mut Instance,
+    ready: &Ready,
+    pages: &mut Pages,
+) -> Result<(), CaptureError> {
     let plan = ready.plan_for(from)?;
     prepare(from, plan).await?;
+    pages.share(from.memories())?;
     let residue = from.session().residue();
     to.session().handles.restoring = true;
     let sizes: Vec<u64> = from.memories().sizes().into_iter().map(|bytes| bytes as u64).collect();
