@@ -1,6 +1,7 @@
 //! From the bytes a user gives to a component: what they are, what is wrong with them, and what they will need.
 
 use thiserror::Error;
+use wasi_preview1_component_adapter_provider as provider;
 use wasmparser::{Encoding, Parser, Payload};
 use wit_component::ComponentEncoder;
 
@@ -31,7 +32,7 @@ pub enum ComponentError {
         /// Bytes.
         len: u64,
     },
-    /// A core module that is no WASI preview 1 command.
+    /// A core module that is neither a command nor a reactor of WASI preview 1.
     #[error("a core module that the WASI preview 1 adapter cannot make a component of: {0}")]
     NotAdaptable(String),
 }
@@ -77,12 +78,25 @@ pub fn componentize(bytes: &[u8]) -> Result<Vec<u8>, ComponentError> {
     }
     validate(bytes)?;
     let failed = |e: &dyn std::fmt::Display| ComponentError::NotAdaptable(format!("{e:#}"));
-    let adapter = wasi_preview1_component_adapter_provider::WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER;
-    let name = wasi_preview1_component_adapter_provider::WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME;
+    let adapter = match has_start(bytes)? {
+        true => provider::WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER,
+        false => provider::WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
+    };
+    let name = provider::WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME;
     let module = super::exit_code::keep_exit_codes(bytes).map_err(|e| failed(&e))?;
     let encoder = ComponentEncoder::default().module(&module).map_err(|e| failed(&e))?;
     let mut encoder = encoder.adapter(name, adapter).map_err(|e| failed(&e))?;
     encoder.encode().map_err(|e| failed(&e))
+}
+
+/// Whether a core module is a command: one without a `main` is a reactor, whose functions are called.
+fn has_start(bytes: &[u8]) -> Result<bool, ComponentError> {
+    for payload in Parser::new(0).parse_all(bytes) {
+        if let Payload::ExportSection(section) = payload.map_err(|e| ComponentError::Invalid(e.to_string()))? {
+            return Ok(section.into_iter().flatten().any(|export| export.name == "_start"));
+        }
+    }
+    Ok(false)
 }
 
 /// Names the imports of a core module that are neither WASI preview 1 nor interfaces that the module itself describes.

@@ -7,3 +7,4 @@ mod laws;
 mod lives;
 mod overtaken;
 mod side;
+mod smith;

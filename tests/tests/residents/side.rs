@@ -166,6 +166,11 @@ impl Side {
         self.block_on(self.household().checkpoint(&space(name))).expect("checkpoint")
     }
 
+    /// Makes a checkpoint, if the guest is one that can be captured.
+    pub fn try_checkpoint(&self, name: &str) -> bool {
+        self.block_on(self.household().checkpoint(&space(name))).is_ok()
+    }
+
     /// Lets a guest sleep.
     pub fn hibernate(&self, name: &str) {
         self.block_on(self.household().hibernate(&space(name)));
