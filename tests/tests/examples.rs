@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use reel_tests::guests::{Target, build, target_dir};
+use reel_tests::reel::Desk;
 
 /// Ends the output of a command; the rest of the line is its exit code.
 const MARK: &str = "<<< end of command, exit code ";
@@ -206,6 +207,46 @@ fn clinic() {
 #[test]
 fn bank() {
     session("examples/guests/bank/README.md", "examples/guests/bank", &["bank"]);
+}
+
+#[test]
+fn session_of_a_resident() {
+    session("examples/guests/session/README.md", "examples/guests/session", &["session"]);
+}
+
+#[test]
+fn workflow() {
+    session("examples/guests/workflow/README.md", "examples/guests/workflow", &["workflow"]);
+}
+
+/// `COMPONENTIZE_PY` names the program if it is not on the `PATH`.
+#[test]
+#[ignore = "needs componentize-py from PyPI"]
+fn session_in_python() {
+    let desk = Desk::new();
+    let wasm = desk.path().join("session-py.wasm");
+    let mut builder = Command::new(std::env::var("COMPONENTIZE_PY").unwrap_or_else(|_| "componentize-py".into()));
+    builder.args(["-d", "../wit", "-w", "session", "componentize", "app", "-o"]).arg(&wasm);
+    let built = builder.current_dir(root().join("examples/guests/session/python")).status();
+    assert!(built.expect("componentize-py can be started").success());
+    let call = |guest: &str, function: &str, args: &[&str]| {
+        desk.reel(&[&["call", guest, function], args].concat()).well().trim_end().to_owned()
+    };
+    desk.reel(&["deploy", "session-py.wasm", "--as", "lesson"]).well();
+    assert_eq!(call("lesson", "answer", &["3"]), r#"err("nobody has begun a lesson")"#);
+    let first = call("lesson", "begin", &[r#""Ada""#, "7"]);
+    assert!(call("lesson", "answer", &["1"]).starts_with("ok({right: false, expected: "));
+    let said = desk.reel(&["call", "lesson", "skip", "5"]);
+    assert!(said.code == Some(123) && said.err.contains("IndexError: pop from empty list"), "{}", said.err);
+    let report = call("lesson", "report", &[]);
+    assert!(report.starts_with(r#"ok({learner: "Ada", answered: 1, right: 0, undoable: 1, again: ["#), "{report}");
+    assert_eq!(desk.reel(&["fork", "lesson", "back"]).out, "back@0\n");
+    assert_eq!(call("back", "undo", &[]), first);
+    desk.reel(&["checkpoint", "lesson"]).well();
+    assert_eq!(call("lesson", "report", &[]), report);
+    let transcript = desk.reel(&["fs", "cat", "back:/transcript.txt"]).well();
+    assert!(transcript.ends_with("-- goes on as back\n1. is asked again\n"), "{transcript}");
+    assert!(desk.reel(&["replay", "4"]).out.starts_with("run 4: same: "));
 }
 
 #[test]

@@ -226,7 +226,9 @@ impl From<PrepareError> for Failure {
             PrepareError::MissingImports(_) => {
                 failure.hint("`reel inspect` lists all imports; this build provides WASI 0.2 and preview 1")
             }
-            PrepareError::NotACommand(_) => failure.hint("only programs with a `main` can be run"),
+            PrepareError::NotACommand(_) => {
+                failure.hint("only programs with a `main` can be run; `reel deploy` takes those with other functions")
+            }
             PrepareError::Damaged(..) => failure.hint("`reel verify` tells how far the damage goes"),
             _ => failure,
         }

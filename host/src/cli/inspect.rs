@@ -38,7 +38,7 @@ const REASONS: usize = 3;
 /// Exports of which the page shows no more.
 const SHOWN: usize = 40;
 
-/// Shows what the binary is; exit code 121 if it cannot be run here.
+/// Shows what the binary is; exit code 121 if it can be neither run nor deployed here.
 pub fn execute(args: &Args, io: &mut Io<'_>) -> Result<Exit, Failure> {
     let program = program::load(&args.program)?;
     let progress = Progress::new(io.look.err_terminal);
@@ -47,29 +47,49 @@ pub fn execute(args: &Args, io: &mut Io<'_>) -> Result<Exit, Failure> {
     let digest = Digest::of(&program.bytes);
     progress.finish();
     let found = found.map_err(|e| Failure::of(Exit::UNFIT, &e).at(program.name()))?;
-    let verdict = verdict(&found);
+    let verdict = Verdict::of(&found);
     match args.json {
-        true => json::line(io.out, &Json::of(&found, &program, digest, verdict.as_deref()))?,
-        false => page(io.out, &found, &program, digest, verdict.as_deref(), Paint(io.look.out_colour))?,
+        true => json::line(io.out, &Json::of(&found, &program, digest, &verdict))?,
+        false => page(io.out, &found, &program, digest, &verdict, Paint(io.look.out_colour))?,
     }
-    Ok(if verdict.is_none() { Exit::OK } else { Exit::UNFIT })
+    Ok(if verdict.runs() || verdict.deploys { Exit::OK } else { Exit::UNFIT })
 }
 
-/// Why it cannot be run here; nothing if it can.
-fn verdict(found: &Inspection) -> Option<String> {
+/// What can be done with it here.
+struct Verdict {
+    /// Why it cannot be run; nothing if it can.
+    reason: Option<String>,
+    /// Whether it can be deployed.
+    deploys: bool,
+}
+
+impl Verdict {
+    fn of(found: &Inspection) -> Self {
+        let unfit = unfit(found);
+        let deploys = unfit.is_none() && found.has_functions;
+        let nothing_to_run = || {
+            (!found.is_command).then(|| match found.kind {
+                BinaryKind::Component => "it exports no wasi:cli/run, so that there is nothing to run".into(),
+                BinaryKind::Module => "it exports no _start, so that there is nothing to run".into(),
+            })
+        };
+        Self { reason: unfit.or_else(nothing_to_run), deploys }
+    }
+
+    fn runs(&self) -> bool {
+        self.reason.is_none()
+    }
+}
+
+/// Why the host cannot take it at all.
+fn unfit(found: &Inspection) -> Option<String> {
     let missing = |import: &&Import| import.support == Support::Missing;
     match found.imports.iter().chain(&found.adapted).filter(missing).count() {
         0 => {}
         1 => return Some("it imports something that this host does not have".into()),
         count => return Some(format!("it imports {count} things that this host does not have")),
     }
-    if let Some(reason) = &found.not_adaptable {
-        return Some(reason.clone());
-    }
-    (!found.is_command).then(|| match found.kind {
-        BinaryKind::Component => "it exports no wasi:cli/run, so that there is nothing to run".into(),
-        BinaryKind::Module => "it exports no _start, so that there is nothing to run".into(),
-    })
+    found.not_adaptable.clone()
 }
 
 /// What the guest will want of the host, by what it imports.
@@ -100,7 +120,7 @@ fn page(
     found: &Inspection,
     program: &program::Program,
     digest: Digest,
-    verdict: Option<&str>,
+    verdict: &Verdict,
     paint: Paint,
 ) -> io::Result<()> {
     let mut row = |name: &str, text: &str| writeln!(out, "{:10}{}", format!("{name}:"), Safe(text));
@@ -133,8 +153,11 @@ fn page(
     for need in needs {
         writeln!(out, "  {need}")?;
     }
-    match verdict {
+    match &verdict.reason {
         None => writeln!(out, "{}", paint.good("it can be run here")),
+        Some(_) if verdict.deploys => {
+            writeln!(out, "{}", paint.good("it can be deployed here, and its functions called"))
+        }
         Some(reason) => writeln!(out, "{}: {}", paint.error("it cannot be run here"), Safe(reason)),
     }
 }
@@ -198,6 +221,7 @@ struct Json<'a> {
     exports: &'a [String],
     needs: Vec<&'static str>,
     runs: bool,
+    deploys: bool,
     reason: Option<&'a str>,
 }
 
@@ -223,7 +247,7 @@ struct JsonImport<'a> {
 }
 
 impl<'a> Json<'a> {
-    fn of(found: &'a Inspection, program: &program::Program, digest: Digest, reason: Option<&'a str>) -> Self {
+    fn of(found: &'a Inspection, program: &program::Program, digest: Digest, verdict: &'a Verdict) -> Self {
         let list = |imports: &'a [Import]| {
             imports.iter().map(|i| JsonImport { name: &i.name, support: words(i.support) }).collect()
         };
@@ -244,8 +268,9 @@ impl<'a> Json<'a> {
             snapshot: found.snapshot.as_ref().map(JsonSnapshot::of),
             exports: &found.exports,
             needs: needs(found),
-            runs: reason.is_none(),
-            reason,
+            runs: verdict.runs(),
+            deploys: verdict.deploys,
+            reason: verdict.reason.as_deref(),
         }
     }
 }

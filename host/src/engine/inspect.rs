@@ -34,6 +34,8 @@ pub struct Inspection {
     pub exports: Vec<String>,
     /// Whether it has a `main`.
     pub is_command: bool,
+    /// Whether it exports a function that can be called when it is deployed; `main` is one.
+    pub has_functions: bool,
     /// Core modules in it, or 1.
     pub modules: u64,
     /// Functions in them.
@@ -56,6 +58,7 @@ pub fn inspect(bytes: &[u8]) -> Result<Inspection, ComponentError> {
         snapshot: None,
         exports: Vec::new(),
         is_command: false,
+        has_functions: false,
         modules: 0,
         functions: 0,
         memory_bytes: 0,
@@ -67,6 +70,7 @@ pub fn inspect(bytes: &[u8]) -> Result<Inspection, ComponentError> {
             found.imports = component_imports(&types, names);
             found.snapshot = Some(snapshot(bytes)?);
             found.is_command = found.exports.iter().any(|name| name.starts_with("wasi:cli/run@0.2."));
+            found.has_functions = found.exports.iter().any(|name| has_functions(&types, name));
         }
         BinaryKind::Module => {
             found.is_command = found.exports.iter().any(|name| name == "_start");
@@ -78,6 +82,7 @@ pub fn inspect(bytes: &[u8]) -> Result<Inspection, ComponentError> {
                     Ok(component) => {
                         let component = inspect(&component)?;
                         (found.adapted, found.snapshot) = (component.imports, component.snapshot);
+                        found.has_functions = component.has_functions;
                     }
                     Err(error) => found.not_adaptable = Some(error.to_string()),
                 }
@@ -100,6 +105,16 @@ fn snapshot(component: &[u8]) -> Result<Result<Plan, Vec<Obstacle>>, ComponentEr
         Ok(plan) => Ok(Ok(plan)),
         Err(NotInstrumented::Obstacles(obstacles)) => Ok(Err(obstacles)),
         Err(error @ NotInstrumented::Invalid(_)) => Err(invalid(error)),
+    }
+}
+
+/// Whether an export is a function, or an interface with one.
+fn has_functions(types: &Types, export: &str) -> bool {
+    let is_function = |item: &ComponentEntityType| matches!(item, ComponentEntityType::Func(_));
+    match types.component_item_for_export(export).map(|item| &item.ty) {
+        Some(ComponentEntityType::Instance(id)) => types[*id].exports.values().any(|item| is_function(&item.ty)),
+        Some(item) => is_function(item),
+        None => false,
     }
 }
 

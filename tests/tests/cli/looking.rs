@@ -254,6 +254,13 @@ fn a_binary_is_looked_at_without_a_database() {
     assert!(said.out.contains(line), "{}", said.out);
     let json = json_lines(&desk.reel(&["inspect", "stuck.wasm", "--json"]).out);
     assert_eq!(json[0]["snapshot"]["obstacles"].as_array().map(Vec::len), Some(2));
+    let library = r#"(component (core module $m (func (export "f"))) (core instance $i (instantiate $m))
+        (func (export "f") (canon lift (core func $i "f"))))"#;
+    desk.guest("library.wasm", library);
+    let page = desk.reel(&["inspect", "library.wasm"]).well();
+    assert!(page.ends_with("\nit can be deployed here, and its functions called\n"), "{page}");
+    let json = json_lines(&desk.reel(&["inspect", "library.wasm", "--json"]).well());
+    assert_eq!((&json[0]["runs"], &json[0]["deploys"]), (&false.into(), &true.into()));
     assert!(!desk.path().join(".reel").exists());
 }
 
