@@ -27,7 +27,26 @@ Examples:
   reel call counter add 5
   reel call session greet '\"Ada\"' '[1, 2]'
   reel call shop 'example:shop/cart.put' '{item: \"tea\", count: 2}'
-What the guest writes to stdout and stderr is shown on stderr.")]
+
+WAVE values:
+  5, -1.5, true, 'c', \"text\", [1, 2], (1, \"a\"), {name: \"x\"}, some(1), none, ok(1), err(\"no\")
+  red (a case of an enum or variant), {read, write} (flags)
+
+The result is printed on stdout, in WAVE; a function that gives nothing prints nothing. What the guest writes to its stdout and stderr is shown on stderr.
+
+Exit codes:
+  0         it returned, and its transaction is durable; also if it returned an err(..)
+  2         no such function, or arguments that do not fit
+  66        no such guest
+  118       it aborted
+  119       another transaction came first, or an earlier call sleeps
+  121       the guest is stopped
+  122, 124  it reached a limit, its deadline
+  123       it trapped, or exited with 0 instead of returning
+  125       the host failed, or the process that was asked has ended: it may have been done
+  130       interrupted
+  others    it exited with this code instead of returning
+But for 0 and 125, nothing of it is committed.")]
 pub struct Args {
     /// The guest
     name: SpaceName,

@@ -14,6 +14,10 @@ use super::residents::with_household;
 
 /// Keep what a resident is now, so that it comes back without replaying its calls; this happens by itself, too, when there are many
 #[derive(Debug, Clone, clap::Args)]
+#[command(after_help = "\
+It prints the version of the space that the checkpoint is (session@12). By themselves they come when a replay since the last one would cost 500 calls, \
+10,000 events or 250 ms of the guest's work, and when a guest leaves the memory of `reel serve` with a replay of 16 calls, 500 events or 5 ms. A \
+guest of which `reel inspect` says `snapshot: no` has none (exit code 121); it comes back by its calls.")]
 pub struct Args {
     /// The guest
     name: SpaceName,

@@ -26,7 +26,10 @@ use crate::runtime::resident::DeployRequest;
 #[command(after_help = "\
 Examples:
   reel deploy counter.wasm --as counter
-  reel deploy ./my-package --as session --memory 256MiB --on-crash resume")]
+  reel deploy ./my-package --as session --memory 256MiB --on-crash resume
+It prints the version of the space that the guest begins with (counter@1). The limits hold for each call; those of memory, tables and handles also for \
+what stays between calls. While `reel serve` runs, the database is taken: stop it to deploy. If the guest cannot be born, nothing has changed, and the \
+exit code says why (118 to 125, as for `reel run`).")]
 pub struct Args {
     /// A .wasm file (a WASI 0.2 component, or a WASI preview 1 module), or the directory of a Cargo package to build
     #[arg(value_name = "APP.wasm|DIR")]
@@ -34,7 +37,7 @@ pub struct Args {
     /// Name of the guest, and of its space. One that is there gets the new component and begins a new life, its files and buckets stay
     #[arg(long = "as", value_name = "NAME")]
     name: SpaceName,
-    /// What becomes of a call that a crash of the host cut off: it is rolled back, or goes on where its log ends
+    /// What becomes of a call that a crash of the host cut off. A call that sleeps goes on in any case
     #[arg(long, value_name = "WHAT", default_value = "abort")]
     on_crash: OnCrashArg,
     /// Lay a directory of the host under the guest's tree; `:ro` for reading only. What the guest writes reaches it after the commit
@@ -55,7 +58,9 @@ pub struct Args {
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
 enum OnCrashArg {
+    /// Rolled back, as if it had never been made
     Abort,
+    /// Gone on with by `reel serve`, or by the next `reel call` of this guest
     Resume,
 }
 

@@ -16,6 +16,11 @@ use crate::runtime::resident::cells::{Lodging, guests};
 
 /// List the guests that were deployed: what they are, how often they were called, and how they stand
 #[derive(Debug, Clone, clap::Args)]
+#[command(after_help = "\
+STATE    idle: it takes calls; stopped: it takes none until `reel start`
+VERSION  of its space: calls, checkpoints, `reel stop` and `reel start` make them
+CALLS    that committed since it was deployed, also those before it was forked
+MEMORY   at the newest checkpoint; nothing while there is none")]
 pub struct Args {
     /// One JSON object a line
     #[arg(long)]

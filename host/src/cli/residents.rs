@@ -5,7 +5,7 @@ use std::sync::Arc;
 use reel_abi::id::SpaceName;
 use reel_abi::outcome::{Disposition, Outcome};
 use reel_abi::resident::Guest;
-use reel_store::{AppendError, Store};
+use reel_store::Store;
 
 use super::database::Opened;
 use super::escape::Safe;
@@ -19,6 +19,8 @@ use super::style::Paint;
 use crate::calls::session::Console;
 use crate::runtime::Surroundings;
 use crate::runtime::resident::cells::CellsError;
+use crate::runtime::resident::checkpoint::CheckpointError;
+use crate::runtime::resident::function::FunctionError;
 use crate::runtime::resident::waking::WakeError;
 use crate::runtime::resident::{CallError, CallReport, DeployError, Household};
 use crate::world::clock::HostClock;
@@ -38,6 +40,14 @@ pub fn with_household<T>(database: &Opened, work: impl FnOnce(&Household) -> T) 
     match &database.household {
         Some(household) => work(household),
         None => work(&household(&database.store)),
+    }
+}
+
+/// Lets the household of this process, if it has one, see that a space is another than the last call in it has left.
+pub fn look_again(database: &Opened, name: &SpaceName) -> Result<(), Failure> {
+    match &database.household {
+        Some(household) => Ok(household.look_at_timers(name, true)?),
+        None => Ok(()),
     }
 }
 
@@ -125,13 +135,22 @@ impl From<CallError> for Failure {
             }
             CallError::NotResumable(..) | CallError::NotSet => Self::of(Exit::NO_REPLAY, &error),
             CallError::Unborn(_) | CallError::World(_) => Self::of(Exit::HOST, &error),
-            CallError::Function(_) => Self::usage(error.to_string())
+            CallError::Function(FunctionError::Arguments { .. }) => Self::usage(error.to_string())
                 .hint("arguments are WAVE values: 5, \"text\", [1, 2], {name: \"x\"}, some(1)"),
+            CallError::Function(FunctionError::Ambiguous { .. }) => {
+                Self::usage(error.to_string()).hint("give the interface, too: interface.function")
+            }
+            CallError::Function(FunctionError::Unknown { .. } | FunctionError::NoText { .. }) => {
+                Self::usage(error.to_string())
+            }
             CallError::Cells(error) => error.into(),
             CallError::Wake(error) => error.into(),
             CallError::Prepare(error) => error.into(),
-            CallError::Append(error @ AppendError::Exists { .. }) => error.into(),
-            CallError::Append(_) | CallError::Log(_) | CallError::Checkpoint(_) => Self::of(Exit::DATABASE, &error),
+            CallError::Append(inner) | CallError::Checkpoint(CheckpointError::Append(inner)) => inner.into(),
+            CallError::Checkpoint(CheckpointError::Read(inner)) => inner.into(),
+            CallError::Checkpoint(CheckpointError::Capture(_)) => Self::of(Exit::UNFIT, &error)
+                .hint("such a guest comes back by its calls; `reel inspect` tells beforehand"),
+            CallError::Log(_) | CallError::Checkpoint(CheckpointError::Halt(_)) => Self::of(Exit::DATABASE, &error),
         }
     }
 }

@@ -11,10 +11,12 @@ use super::ids::RunRef;
 use super::io::Io;
 use super::live::{self, Farewell};
 use super::progress::Progress;
+use super::residents::{farewell, household};
 use super::run::overtaken;
+use crate::runtime::resident::cells::call_begin;
 use crate::runtime::{Engines, replay::resume};
 
-/// Go on with a run that was cut off by a crash: replay to the end of its log, then live on
+/// Go on with a run, or a call of a guest, that was cut off by a crash: replay to the end of its log, then live on
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
     /// The run, or `last`
@@ -35,6 +37,21 @@ pub fn execute(args: &Args, database: &DatabaseArgs, io: &mut Io<'_>) -> Result<
     }
     let server = admin::serve(&store, Running { from: None, resumed: Some(run) });
     live::deliver_rest(&store, io)?;
+    if call_begin(&store, run)?.is_some() {
+        let household = household(&store);
+        let stop = live::interrupt(Arc::new(Progress::new(io.look.err_terminal && !args.quiet)));
+        let report = live::block_on(async {
+            let report = household.resume(run, stop).await;
+            household.rest().await;
+            report
+        })??;
+        let exit = farewell(&report, &begin.space, &database.flag(), io)?;
+        if let Some(results) = report.results.filter(|results| !results.is_empty()) {
+            writeln!(io.out, "{results}")?;
+        }
+        drop(server);
+        return Ok(exit);
+    }
     let dirs = grants::open(&begin.dirs)?;
     let engines = Engines::for_commands(begin.limits.stack_bytes)
         .map_err(|e| Failure::new(Exit::HOST, format!("cannot set up the engine: {e:#}")))?;

@@ -27,8 +27,17 @@ const AGAIN: Duration = Duration::from_secs(10);
 /// Look after the guests of a database until interrupted: `reel call` of other processes is answered, calls that were cut off go on, sleepers wake
 /// in time, idle residents leave memory
 #[derive(Debug, Clone, clap::Args)]
+#[command(after_help = "\
+Examples:
+  reel serve
+  reel serve --quiet --idle 10m &
+While it runs, `reel call` and the commands that look, `fork`, `rollback`, `tag`, `checkpoint`, `stop`, `start` and `memory` are done by it; all others \
+wait for the database (--wait). It takes no port: others reach it through `admin.sock` in the directory of the database, which only its owner can open.
+
+It ends with exit code 0 at SIGINT or SIGTERM. Nothing is lost if it is killed instead: calls that were answered are durable; those under way are gone \
+on with by the next `reel serve` if they slept or the guest was deployed with `--on-crash resume`, else rolled back.")]
 pub struct Args {
-    /// A resident that was not called for this long leaves memory; it comes back at its next call
+    /// A resident that was not called for this long leaves memory; it comes back at its next call. `500ms`, `30s`, `10m`
     #[arg(long, value_name = "TIME", default_value = "60s")]
     idle: Span,
     /// Say nothing on stderr but what goes wrong

@@ -14,6 +14,9 @@ use super::residents::with_household;
 
 /// Let a guest take no calls; what it is stays, and `reel start` lets it take calls again
 #[derive(Debug, Clone, clap::Args)]
+#[command(after_help = "\
+It waits for a call that is under way, and prints the version of the space that it makes. Calls are refused from then on, with exit code 121. A call \
+that sleeps and timers that are due wait, too, and are gone on with after `reel start`. To stop a guest that is stopped does nothing.")]
 pub struct StopArgs {
     /// The guest
     name: SpaceName,
@@ -24,6 +27,9 @@ pub struct StopArgs {
 
 /// Let a stopped guest take calls again
 #[derive(Debug, Clone, clap::Args)]
+#[command(
+    after_help = "It prints the version of the space that it makes. To start a guest that is not stopped does nothing."
+)]
 pub struct StartArgs {
     /// The guest
     name: SpaceName,

@@ -2,9 +2,17 @@
 
 use reel_tests::reel::Desk;
 
-const COMMANDS: [&[&str]; 27] = [
+const COMMANDS: [&[&str]; 34] = [
     &["--help"],
     &["run", "--help"],
+    &["deploy", "--help"],
+    &["call", "--help"],
+    &["ps", "--help"],
+    &["memory", "--help"],
+    &["checkpoint", "--help"],
+    &["stop", "--help"],
+    &["start", "--help"],
+    &["serve", "--help"],
     &["runs", "--help"],
     &["log", "--help"],
     &["show", "--help"],
@@ -29,7 +37,6 @@ const COMMANDS: [&[&str]; 27] = [
     &["outbox", "--help"],
     &["verify", "--help"],
     &["inspect", "--help"],
-    &["memory", "--help"],
 ];
 
 #[test]

@@ -8,6 +8,7 @@ mod looking;
 mod memory;
 mod outbox;
 mod pipes;
+mod residents;
 mod running;
 mod sharing;
 mod spaces;

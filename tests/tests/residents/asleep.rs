@@ -30,6 +30,19 @@ fn falls_asleep(side: &Side) -> RunId {
     }
 }
 
+/// What is said before a sleep is shown before it, and not again.
+#[test]
+fn what_is_said_is_shown_when_it_falls_asleep() {
+    let mut side = sleepy();
+    assert!(matches!(side.try_call("k", &["say-twice", "\"here\"", "5000"]), Err(CallError::Asleep { .. })));
+    assert_eq!(side.said.text(), "here\n");
+    side.at(9);
+    side.renew();
+    go_on(&side);
+    assert_eq!(side.said.text(), "here\nhere again\n");
+    assert_eq!(side.call("k", &["add", "0"]), "1");
+}
+
 fn go_on(side: &Side) {
     side.block_on(side.household().go_on(&space("k"), std::future::pending())).expect("gone on");
 }

@@ -37,7 +37,7 @@ Examples:
   reel memory session@3d --strings 12            the texts that were in it three days ago
   reel memory session@17 --range 0x11a40+4KiB    a hex dump
   reel memory session@12@7 --diff @12@6          what run 12 changed between two of its events
-The guest is brought back from its log, touching nothing real; nothing is added to the log. At an event in the middle of a call, memory is shown as
+The guest is brought back from its log, touching nothing real; nothing is added to the log. At an event in the middle of a call, memory is shown as \
 it was when the guest asked for that event, before the answer; at the end mark, as the call left it, also if it was rolled back.")]
 pub struct Args {
     /// NAME[@WHEN]: now, or at a version, tag, time or event (session@17, session@release, session@3d, session@12@7)

@@ -122,7 +122,10 @@ impl Household {
                 room.awake = lives.map(|(instance, life, head)| Awake { instance, life, head, used, ..awake });
                 Ok(report)
             }
-            Attempted::Asleep(until) => Err(room.fall_asleep(name, run, until)),
+            Attempted::Asleep(until) => {
+                streams.show();
+                Err(room.fall_asleep(name, run, until))
+            }
             Attempted::Overtaken(_) => Err(CallError::NotResumable(run, "it was to be executed again")),
         }
     }

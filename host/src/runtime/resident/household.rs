@@ -201,7 +201,11 @@ impl Household {
                     return Ok(CallReport { attempts: attempt, ..report });
                 }
                 Attempted::Overtaken(next) => run = next,
-                Attempted::Asleep(until) => return Err(room.fall_asleep(name, run, until)),
+                Attempted::Asleep(until) => {
+                    // It is not executed again, so that nothing of it is said twice.
+                    streams.show();
+                    return Err(room.fall_asleep(name, run, until));
+                }
             }
             attempt += 1;
         }

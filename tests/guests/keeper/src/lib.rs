@@ -118,6 +118,11 @@ impl exports::test::keeper::world_of::Guest for Keeper {
     fn say(text: String) {
         println!("{text}");
     }
+    fn say_twice(text: String, millis: u64) {
+        println!("{text}");
+        std::thread::sleep(Duration::from_millis(millis));
+        println!("{text} again");
+    }
     fn now() -> u64 {
         SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64)
     }
