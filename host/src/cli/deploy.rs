@@ -37,7 +37,8 @@ pub struct Args {
     /// Name of the guest, and of its space. One that is there gets the new component and begins a new life, its files and buckets stay
     #[arg(long = "as", value_name = "NAME")]
     name: SpaceName,
-    /// What becomes of a call that a crash of the host cut off. A call that sleeps goes on in any case
+    /// What becomes of a call that a crash of the host cut off: it is rolled back, or `reel serve` or the next `reel call` of the guest goes on with
+    /// it where its log ends. A call that sleeps goes on in any case
     #[arg(long, value_name = "WHAT", default_value = "abort")]
     on_crash: OnCrashArg,
     /// Lay a directory of the host under the guest's tree; `:ro` for reading only. What the guest writes reaches it after the commit
@@ -58,9 +59,7 @@ pub struct Args {
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
 enum OnCrashArg {
-    /// Rolled back, as if it had never been made
     Abort,
-    /// Gone on with by `reel serve`, or by the next `reel call` of this guest
     Resume,
 }
 
