@@ -144,6 +144,8 @@ wire_struct! {
         pub birth: RunId,
         /// That call.
         pub after: RunId,
+        /// Calls of its life until then.
+        pub calls: u64,
         /// Digest of the component's bytes as they were given.
         pub component: Digest,
         /// How the component was prepared for this: a version of the host's.

@@ -74,6 +74,7 @@ pub(crate) fn store(store: &Store, clock: &Arc<dyn Clock>, keeping: &Keeping) ->
     let checkpoint = Checkpoint {
         birth: life.birth,
         after: life.last,
+        calls: life.calls,
         component: guest.component,
         prepared: INSTRUMENT_VERSION,
         memories: captured.memories.clone(),

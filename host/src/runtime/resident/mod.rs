@@ -40,3 +40,4 @@ pub use calling::{CallError, CallReport, CallRequest};
 pub use deploying::{DeployError, DeployRequest};
 pub use habits::{Debt, Habits};
 pub use household::Household;
+pub use tending::Presence;

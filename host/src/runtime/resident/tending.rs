@@ -1,5 +1,6 @@
 //! What a household does in time: waking those that sleep, letting the idle leave memory, stopping and starting guests.
 
+use std::collections::BTreeMap;
 use std::sync::PoisonError;
 use std::time::Duration;
 
@@ -7,14 +8,38 @@ use reel_abi::id::{Digest, RunId, SpaceName, WallTime};
 use reel_abi::record::{Cell, CellValue, family};
 use reel_abi::resident::STOPPED_KEY;
 use reel_store::Head;
+use tokio::sync::Mutex as Turnstile;
 
 use super::calling::CallError;
 use super::capture::digest;
 use super::cells::lodging;
 use super::checkpoint::{self, CheckpointError};
-use super::household::Household;
+use super::household::{Awake, Household, Room};
+
+/// Where a guest is while a household looks after it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Presence {
+    /// A call is being made, or something else that takes its time.
+    Busy,
+    /// It is in memory; its memories have so many bytes.
+    Awake(u64),
+    /// One of its calls sleeps until then.
+    Asleep(WallTime),
+}
 
 impl Household {
+    /// Where the guests are that this household knows of; the others are not in memory.
+    pub fn presence(&self) -> BTreeMap<SpaceName, Presence> {
+        let rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
+        let presence = |room: &Turnstile<Room>| {
+            let Ok(room) = room.try_lock() else { return Some(Presence::Busy) };
+            let bytes = |awake: &Awake| awake.instance.memories().sizes().iter().map(|bytes| *bytes as u64).sum();
+            let awake = || room.awake.as_ref().map(|awake| Presence::Awake(bytes(awake)));
+            room.asleep.map(|(_, until)| Presence::Asleep(until)).or_else(awake)
+        };
+        rooms.iter().filter_map(|(name, room)| Some((name.clone(), presence(room)?))).collect()
+    }
+
     /// Takes note of a call that sleeps.
     pub async fn sleeps(&self, name: &SpaceName, run: RunId, until: WallTime) {
         let room = self.room(name);
