@@ -19,7 +19,7 @@ use super::live;
 use super::program;
 use super::progress::Progress;
 use super::residents::{farewell, household};
-use crate::runtime::resident::DeployRequest;
+use crate::runtime::resident::{DeployRequest, Habits};
 
 /// Put a component into a space as a guest that stays: it keeps its memory between calls, and each call is a transaction
 #[derive(Debug, Clone, clap::Args)]
@@ -95,7 +95,7 @@ pub fn execute(args: &Args, database: &DatabaseArgs, io: &mut Io<'_>) -> Result<
     };
     let progress = Arc::new(Progress::new(io.look.err_terminal));
     let on_compile = || progress.begin(&format!("compiling {}", program.path.display()));
-    let household = household(&store);
+    let household = household(&store, Habits::default());
     let stop = live::interrupt(Arc::clone(&progress));
     let report = live::block_on(household.deploy(&request, stop, &on_compile))?;
     progress.finish();

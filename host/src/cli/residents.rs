@@ -22,7 +22,7 @@ use crate::runtime::resident::cells::CellsError;
 use crate::runtime::resident::checkpoint::CheckpointError;
 use crate::runtime::resident::function::FunctionError;
 use crate::runtime::resident::waking::WakeError;
-use crate::runtime::resident::{CallError, CallReport, DeployError, Household};
+use crate::runtime::resident::{CallError, CallReport, DeployError, Habits, Household};
 use crate::world::clock::HostClock;
 use crate::world::console::HostError;
 use crate::world::entropy::KernelEntropy;
@@ -31,15 +31,15 @@ use crate::world::entropy::KernelEntropy;
 const FRAMES: usize = 8;
 
 /// A household of the real world. What guests say goes to stderr: stdout is for the results of calls.
-pub fn household(store: &Store) -> Household {
-    Household::new(store.clone(), Arc::new(HostClock::new()), Box::new(world))
+pub fn household(store: &Store, habits: Habits) -> Household {
+    Household::with_habits(store.clone(), Arc::new(HostClock::new()), Box::new(world), habits)
 }
 
 /// Does something with the residents of a database: those that the process looks after, or else for this one time.
 pub fn with_household<T>(database: &Opened, work: impl FnOnce(&Household) -> T) -> T {
     match &database.household {
         Some(household) => work(household),
-        None => work(&household(&database.store)),
+        None => work(&household(&database.store, Habits::default())),
     }
 }
 

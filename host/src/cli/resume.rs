@@ -13,6 +13,7 @@ use super::live::{self, Farewell};
 use super::progress::Progress;
 use super::residents::{farewell, household};
 use super::run::overtaken;
+use crate::runtime::resident::Habits;
 use crate::runtime::resident::cells::call_begin;
 use crate::runtime::{Engines, replay::resume};
 
@@ -38,7 +39,7 @@ pub fn execute(args: &Args, database: &DatabaseArgs, io: &mut Io<'_>) -> Result<
     let server = admin::serve(&store, Running { from: None, resumed: Some(run) });
     live::deliver_rest(&store, io)?;
     if call_begin(&store, run)?.is_some() {
-        let household = household(&store);
+        let household = household(&store, Habits::default());
         let stop = live::interrupt(Arc::new(Progress::new(io.look.err_terminal && !args.quiet)));
         let report = live::block_on(async {
             let report = household.resume(run, stop).await;

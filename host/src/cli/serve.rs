@@ -1,5 +1,6 @@
 //! `reel serve`: looks after the guests of a database: takes their calls, wakes those that sleep, lets idle ones sleep.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use super::residents::household;
 use super::units::Span;
 use crate::runtime::resident::going_on::CutOff;
 use crate::runtime::resident::timers::Timer;
-use crate::runtime::resident::{CallError, Household};
+use crate::runtime::resident::{CallError, Habits, Household};
 use crate::world::signals;
 
 /// How often it looks whether somebody is to be woken.
@@ -40,6 +41,10 @@ pub struct Args {
     /// A resident that was not called for this long leaves memory; it comes back at its next call. `500ms`, `30s`, `10m`
     #[arg(long, value_name = "TIME", default_value = "60s")]
     idle: Span,
+    /// Residents that are in memory at once; when others are called, those that were called longest ago leave it [default: 10000, or what the system's
+    /// limit of mappings allows]
+    #[arg(long, value_name = "N")]
+    awake: Option<NonZeroUsize>,
     /// Say nothing on stderr but what goes wrong
     #[arg(long, short)]
     quiet: bool,
@@ -49,7 +54,9 @@ pub struct Args {
 pub fn execute(args: &Args, database: &DatabaseArgs, io: &mut Io<'_>) -> Result<Exit, Failure> {
     let store = database.create(io)?;
     live::deliver_rest(&store, io)?;
-    let household = Arc::new(household(&store));
+    let standard = Habits::default();
+    let habits = Habits { awake: args.awake.map_or(standard.awake, NonZeroUsize::get), ..standard };
+    let household = Arc::new(household(&store, habits));
     let from = store.newest_run().unwrap_or_default().next();
     let opened = Opened {
         store: store.clone(),

@@ -238,9 +238,9 @@ fn same_whatever_happens(habits: Habits, standard: u32) {
     sides.borrow().plain.is_sound();
 }
 
-/// Whoever sleeps leaves a checkpoint.
+/// Whoever sleeps leaves a checkpoint, and more than two are never awake.
 fn eager() -> Habits {
-    Habits { felt: Debt { calls: 1, events: u64::MAX, nanos: u64::MAX }, ..Habits::default() }
+    Habits { felt: Debt { calls: 1, events: u64::MAX, nanos: u64::MAX }, awake: 2, ..Habits::default() }
 }
 
 #[test]

@@ -302,3 +302,18 @@ fn a_birth_that_exits_is_none() {
     assert!(!committed(&report), "{:?}", report.end);
     assert!(matches!(side.try_call("k", &["f"]), Err(CallError::NoSuchGuest(_))));
 }
+
+#[test]
+fn who_was_called_longest_ago_makes_room() {
+    let side = Side::new(Habits { awake: 2, ..Habits::default() });
+    for (moment, name) in ["a", "b", "c", "d"].into_iter().enumerate() {
+        side.at(moment as u64);
+        side.deploy(name, &keeper());
+    }
+    for round in 1..4 {
+        for name in ["a", "b", "c", "d"] {
+            assert_eq!(side.call(name, &["add", "1"]), round.to_string());
+            assert!(side.household().presence().len() <= 2);
+        }
+    }
+}

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use reel_abi::event::decode;
 use reel_abi::id::{RunId, Seq, SpaceName, WallTime};
@@ -14,7 +15,7 @@ use reel_host::calls::session::Console;
 use reel_host::port::Clock;
 use reel_host::runtime::resident::{CallError, CallReport, CallRequest, DeployRequest, Habits, Household};
 use reel_host::runtime::{Engines, ReplayRequest, Surroundings, Verdict, replay};
-use reel_store::{Ending, Head, Proposal, ReadSet, Store, Submission};
+use reel_store::{Ending, Head, OpenError, Proposal, ReadSet, Store, Submission};
 use reel_tests::guests::{Target, guest};
 use reel_tests::lab::{KeptOutput, SeededEntropy, TickingClock};
 
@@ -78,7 +79,15 @@ impl Side {
     pub fn reopen(&mut self) {
         self.household = None;
         self.store = None;
-        self.store = Some(Store::open(&self.dir.path().join("db"), "a test").expect("database"));
+        // What other tests start has the lock of this process too, for a moment.
+        let opened = (0..1000).find_map(|_| match Store::open(&self.dir.path().join("db"), "a test") {
+            Err(OpenError::Locked { .. }) => {
+                std::thread::sleep(Duration::from_millis(5));
+                None
+            }
+            opened => Some(opened.expect("database")),
+        });
+        self.store = Some(opened.expect("nobody else has it open"));
         self.renew();
     }
 

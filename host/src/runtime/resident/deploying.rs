@@ -116,8 +116,10 @@ impl Household {
                         if ready.plan_for(&instance).is_ok() {
                             instance.settle(&ready.births).map_err(|e| CallError::World(e.to_string()))?;
                         }
-                        let (used, (pages, debt, saving)) = (self.clock.monotonic(), Default::default());
-                        room.awake = Some(Awake { instance, ready, guest, life, head, used, pages, debt, saving });
+                        let (used, seat) = (self.clock.monotonic(), self.seat().await);
+                        let (pages, debt, saving) = Default::default();
+                        room.awake =
+                            Some(Awake { instance, ready, guest, life, head, used, pages, debt, _seat: seat, saving });
                     }
                     return Ok(CallReport { attempts: attempt, ..report });
                 }

@@ -31,6 +31,7 @@ impl Household {
 
     async fn fork_awake(&self, room: &mut Room, name: &SpaceName, new: &SpaceName) -> Result<Head, CallError> {
         let Some(awake) = &mut room.awake else { return Err(CallError::Unborn(name.clone())) };
+        let seat = self.seat().await;
         let now = WallTime(self.clock.wall());
         let (done, forked) = oneshot::channel();
         self.store.fork_then(name, awake.head, new, now, move |forked| drop(done.send(forked)))?;
@@ -70,6 +71,7 @@ impl Household {
             head,
             used: self.clock.monotonic(),
             pages,
+            _seat: seat,
             debt: awake.debt,
             saving: None,
         };

@@ -1,5 +1,6 @@
 //! What one household does otherwise than another.
 
+use super::seats::seats;
 use crate::engine::tracker::Tracker;
 
 /// A wait from which on a resident sleeps through it.
@@ -14,13 +15,21 @@ pub struct Habits {
     pub debt: Debt,
     /// When a replay would cost more than this, a resident that is to sleep is not left to one.
     pub felt: Debt,
+    /// Residents that are in memory at once; when others are called, those that were called longest ago sleep.
+    pub awake: usize,
     /// A wait from which on, in nanoseconds, a resident sleeps through it.
     pub sleeps_after: u64,
 }
 
 impl Default for Habits {
     fn default() -> Self {
-        Self { tracker: Tracker::Best, debt: Debt::BOUND, felt: Debt::FELT, sleeps_after: SLEEPS_AFTER_NANOS }
+        Self {
+            tracker: Tracker::Best,
+            debt: Debt::BOUND,
+            felt: Debt::FELT,
+            awake: seats(),
+            sleeps_after: SLEEPS_AFTER_NANOS,
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::pin;
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
@@ -18,6 +19,7 @@ use super::checkpoint::{self, CheckpointError, Keeping};
 use super::function;
 use super::habits::{Debt, Habits};
 use super::instance::{Instance, Ready};
+use super::seats::Seat;
 use super::timers::{Timer, timers};
 use super::waking::{Woken, wake};
 use crate::engine::cache::CompileError;
@@ -38,6 +40,7 @@ pub struct Household {
     pub(super) habits: Habits,
     pub(super) rooms: Mutex<BTreeMap<SpaceName, Arc<Turnstile<Room>>>>,
     pub(super) timers: Mutex<BTreeMap<SpaceName, Vec<Timer>>>,
+    pub(super) taken: Arc<AtomicUsize>,
     engines: Mutex<BTreeMap<u64, Engines>>,
     ready: Mutex<BTreeMap<(Digest, u64), Arc<Ready>>>,
 }
@@ -64,6 +67,8 @@ pub(super) struct Awake {
     pub pages: Pages,
     /// What a replay since its last checkpoint would cost.
     pub debt: Debt,
+    /// Held as long as it is in memory.
+    pub _seat: Seat,
     /// The checkpoint that is being kept.
     pub saving: Option<Saving>,
 }
@@ -82,8 +87,8 @@ impl Household {
 
     /// The same, of other habits.
     pub fn with_habits(store: Store, clock: Arc<dyn Clock>, world: Box<World>, habits: Habits) -> Self {
-        let (rooms, timers, engines, ready) = Default::default();
-        Self { store, world, clock, habits, rooms, timers, engines, ready }
+        let (rooms, timers, taken, engines, ready) = Default::default();
+        Self { store, world, clock, habits, rooms, timers, taken, engines, ready }
     }
 
     /// Makes the call of a timer that is due.
@@ -240,12 +245,13 @@ impl Household {
             return Ok(None);
         }
         room.awake = None;
+        let seat = self.seat().await;
         let ready = self.ready_for(&lodging.guest)?;
         let Woken { instance, pages, replayed } = wake(&self.store, &ready, &lodging, &life, &self.clock).await?;
         let Lodging { guest, .. } = lodging;
         let debt = Debt { calls: replayed as u64, ..Debt::default() };
         let used = self.clock.monotonic();
-        room.awake = Some(Awake { instance, ready, guest, life, head, used, pages, debt, saving: None });
+        room.awake = Some(Awake { instance, ready, guest, life, head, used, pages, debt, _seat: seat, saving: None });
         Ok(Some(replayed))
     }
 
@@ -285,12 +291,16 @@ impl Household {
     pub async fn hibernate(&self, name: &SpaceName) {
         let room = self.room(name);
         let mut room = room.lock().await;
-        finish(&mut room);
+        self.leave_memory(&mut room, name).await;
+    }
+
+    pub(super) async fn leave_memory(&self, room: &mut Room, name: &SpaceName) {
+        finish(room);
         if room
             .awake
             .as_ref()
             .is_some_and(|awake| awake.debt.exceeds(&self.habits.felt) && awake.ready.plan_for(&awake.instance).is_ok())
-            && let Err(error) = self.keep(&mut room, name).await
+            && let Err(error) = self.keep(room, name).await
         {
             tracing::warn!(%error, guest = %name, "it sleeps without a checkpoint");
         }

@@ -31,6 +31,7 @@ mod instance;
 pub(crate) mod preparing;
 pub mod remembering;
 pub(crate) mod replaying;
+mod seats;
 mod table;
 pub mod tending;
 pub mod timers;

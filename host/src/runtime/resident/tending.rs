@@ -16,6 +16,9 @@ use super::cells::lodging;
 use super::checkpoint::{self, CheckpointError};
 use super::household::{Awake, Household, Room};
 
+/// Residents that are sent to sleep one after the other before something else is done.
+const AT_ONCE: usize = 32;
+
 /// Where a guest is while a household looks after it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Presence {
@@ -75,19 +78,22 @@ impl Household {
         }
     }
 
-    /// Lets residents leave memory that were not called for so long.
+    /// Lets residents leave memory that were not called for so long; not all at once if they are many.
     pub async fn hibernate_idle(&self, millis: u64) {
         let now = self.clock.monotonic();
-        for name in self.names() {
-            let idle = {
-                let room = self.room(&name);
-                let Ok(room) = room.try_lock() else { continue };
-                room.awake.as_ref().is_some_and(|awake| now.saturating_sub(awake.used) / 1_000_000 >= millis)
-            };
-            if idle {
-                self.hibernate(&name).await;
-            }
+        let is_idle = |used: u64| now.saturating_sub(used) / 1_000_000 >= millis;
+        let idle: Vec<_> = self.idle().filter(|(used, _)| is_idle(*used)).take(AT_ONCE).collect();
+        for (_, name) in idle {
+            self.hibernate(&name).await;
         }
+    }
+
+    /// Those that are awake and not busy, with the time of their last call.
+    pub(super) fn idle(&self) -> impl Iterator<Item = (u64, SpaceName)> {
+        let rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
+        let used = |room: &Turnstile<Room>| Some(room.try_lock().ok()?.awake.as_ref()?.used);
+        let idle = rooms.iter().filter_map(|(name, room)| Some((used(room)?, name.clone())));
+        idle.collect::<Vec<_>>().into_iter()
     }
 
     /// A digest of what a resident is between two calls: of its memories, its globals, its handles and all that the host keeps for it. It is woken
