@@ -249,6 +249,39 @@ fn session_in_python() {
     assert!(desk.reel(&["replay", "4"]).out.starts_with("run 4: same: "));
 }
 
+/// The same in JavaScript; the transcript goes to stderr.
+#[test]
+#[ignore = "needs node, and componentize-js from npm"]
+fn session_in_javascript() {
+    let desk = Desk::new();
+    let from = root().join("examples/guests/session");
+    for file in ["wit/world.wit", "javascript/app.js", "javascript/build.mjs", "javascript/package.json"] {
+        desk.file(file, std::fs::read(from.join(file)).expect("a file of the example"));
+    }
+    for command in [["npm", "install", "--silent"].as_slice(), &["node", "build.mjs", "../session-js.wasm"]] {
+        let done = Command::new(command[0]).args(&command[1..]).current_dir(desk.path().join("javascript")).status();
+        assert!(done.expect("node is there").success(), "{command:?}");
+    }
+    let call = |guest: &str, function: &str, args: &[&str]| {
+        let said = desk.reel(&[&["call", guest, function], args].concat());
+        assert_eq!(said.code, Some(0), "{}", said.err);
+        said.out.trim_end().to_owned()
+    };
+    desk.reel(&["deploy", "session-js.wasm", "--as", "lesson"]).well();
+    assert_eq!(call("lesson", "answer", &["3"]), r#"err("nobody has begun a lesson")"#);
+    let first = call("lesson", "begin", &[r#""Ada""#, "7"]);
+    assert!(call("lesson", "answer", &["1"]).starts_with("ok({right: false, expected: "));
+    assert_eq!(desk.reel(&["call", "lesson", "skip", "5"]).code, Some(123));
+    let report = call("lesson", "report", &[]);
+    assert!(report.starts_with(r#"ok({learner: "Ada", answered: 1, right: 0, undoable: 1, again: ["#), "{report}");
+    desk.reel(&["checkpoint", "lesson"]).well();
+    assert_eq!(desk.reel(&["fork", "lesson", "back"]).out, "back@0\n");
+    let said = desk.reel(&["call", "back", "undo"]);
+    assert_eq!((said.out.trim_end(), said.err.as_str()), (first.as_str(), "-- goes on as back\n1. is asked again\n"));
+    assert_eq!(call("lesson", "report", &[]), report);
+    assert!(desk.reel(&["replay", "4"]).out.starts_with("run 4: same: "));
+}
+
 #[test]
 fn units_of_the_examples() {
     for guest in ["ledger", "clinic", "bank"] {

@@ -2,6 +2,10 @@
 //!
 //! Native code that somebody else has written into the cache would run with all rights of the host. So the digest of every file lies in the
 //! database, and a file is read, held against it, and only then loaded from the bytes that were checked.
+//!
+//! ```text
+//! file    length:4 | what else is known of the component | what `Component::serialize` gave
+//! ```
 
 #![allow(unsafe_code, reason = "loading checked native code")]
 
@@ -46,46 +50,53 @@ impl<'a> Cache<'a> {
         bytes: &[u8],
         on_compile: &dyn Fn(),
     ) -> Result<Component, CompileError> {
-        self.made(engine, digest, || {
+        let made = self.made(engine, digest, || {
             on_compile();
-            compile(engine, bytes)
-        })
+            Ok((compile(engine, bytes)?, Vec::new()))
+        })?;
+        Ok(made.0)
     }
 
-    /// The compiled component that goes by a name, from the cache or made now.
+    /// The compiled component that goes by a name, with what else is known of it, from the cache or made now.
     pub fn made(
         &self,
         engine: &Engine,
         name: Digest,
-        make: impl FnOnce() -> Result<Component, CompileError>,
-    ) -> Result<Component, CompileError> {
+        make: impl FnOnce() -> Result<(Component, Vec<u8>), CompileError>,
+    ) -> Result<(Component, Vec<u8>), CompileError> {
         let key = key(engine, name);
         let path = self.dir.join(format!("{key}.cwasm"));
-        if let Some(component) = self.load(engine, &key, &path) {
-            return Ok(component);
+        if let Some(made) = self.load(engine, &key, &path) {
+            return Ok(made);
         }
-        let component = make()?;
-        self.keep(&key, &path, &component);
-        Ok(component)
+        let (component, known) = make()?;
+        self.keep(&key, &path, &component, &known);
+        Ok((component, known))
     }
 
     /// What lies in the cache, if it is what was put there. Anything else is as good as nothing.
-    fn load(&self, engine: &Engine, key: &Digest, path: &Path) -> Option<Component> {
+    fn load(&self, engine: &Engine, key: &Digest, path: &Path) -> Option<(Component, Vec<u8>)> {
         let expected = self.store.compiled(key).ok()??;
         let code = disk::read(path).ok()?;
         if Digest::of(&code) != expected {
             tracing::warn!(path = %path.display(), "compiled code is not what was put into the cache; compiling again");
             return None;
         }
+        let (len, rest) = code.split_first_chunk()?;
+        let (known, code) = rest.split_at_checked(u32::from_le_bytes(*len) as usize)?;
         // SAFETY: these very bytes were made by `Component::serialize` of this engine's version (its hash is in the key), as the
         // digest in the database witnesses.
-        let component = unsafe { Component::deserialize(engine, &code) };
-        component.inspect_err(|error| tracing::warn!(%error, "compiled code does not load; compiling again")).ok()
+        let component = unsafe { Component::deserialize(engine, code) };
+        let component =
+            component.inspect_err(|error| tracing::warn!(%error, "compiled code does not load; compiling again"));
+        Some((component.ok()?, known.to_vec()))
     }
 
     /// Keeps compiled code. A failure costs time later and nothing else.
-    fn keep(&self, key: &Digest, path: &Path, component: &Component) {
+    fn keep(&self, key: &Digest, path: &Path, component: &Component, known: &[u8]) {
         let kept = component.serialize().map_err(|e| e.to_string()).and_then(|code| {
+            let len = u32::try_from(known.len()).map_err(|e| e.to_string())?;
+            let code = [&len.to_le_bytes(), known, &code].concat();
             disk::write_private(path, &code).map_err(|e| e.to_string())?;
             self.store.set_compiled(*key, Digest::of(&code)).map_err(|e| e.to_string())
         });

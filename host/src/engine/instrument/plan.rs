@@ -1,5 +1,6 @@
 //! What instrumenting gives, and the way there: look, write, look at what was written.
 
+use serde::{Deserialize, Serialize};
 use wasmparser::{Parser, ValidPayload, Validator, WasmFeatures};
 
 use super::obstacle::{NotInstrumented, Obstacle};
@@ -25,7 +26,7 @@ pub struct Instrumented {
 }
 
 /// What instrumenting adds to a component: the exports by which its host gets at its state.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
     /// Every resource type that the component imports, once each, in order of the imports.
     pub resources: Vec<AdoptedResource>,
@@ -37,7 +38,7 @@ pub struct Plan {
 }
 
 /// A resource type of which handles can be handed in.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AdoptedResource {
     /// The imported interface that defines it, `wasi:io/streams@0.2.6`; empty if the type itself is imported.
     pub interface: String,
@@ -50,7 +51,7 @@ pub struct AdoptedResource {
 }
 
 /// A linear memory that can be brought to a size.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GrownMemory {
     /// Component export that grows it by a number of pages and gives the pages before, or -1: `func(pages: u32) -> s32`, for a 64-bit memory
     /// `func(pages: u64) -> s64`.

@@ -9,7 +9,7 @@ use wasmtime::component::Component;
 use super::instance::Ready;
 use crate::engine::cache::{Cache, CompileError, compile};
 use crate::engine::component::componentize;
-use crate::engine::instrument::{INSTRUMENT_VERSION, NotInstrumented, Plan, instrument, survey};
+use crate::engine::instrument::{INSTRUMENT_VERSION, Plan, instrument, survey};
 use crate::engine::linking::linker;
 use crate::engine::tracker::Tracker;
 use crate::runtime::Engines;
@@ -24,19 +24,23 @@ pub(crate) fn component(
     on_compile: &dyn Fn(),
 ) -> Result<(Component, Result<Plan, String>), PrepareError> {
     refuse_foreign(bytes)?;
-    let binary = componentize(bytes).map_err(CompileError::from)?;
-    let plan = survey(&binary).map_err(|obstacles| obstacles.to_string());
-    let cache = Cache::new(store);
-    if plan.is_err() {
-        return Ok((cache.component(engines.engine(), digest, bytes, on_compile)?, plan));
-    }
     let name = Digest::of(&[b"instrumented".as_slice(), &INSTRUMENT_VERSION.to_le_bytes(), &digest.0].concat());
-    let component = cache.made(engines.engine(), name, || {
+    let (component, known) = Cache::new(store).made(engines.engine(), name, || {
         on_compile();
-        let refused = |error: NotInstrumented| CompileError::Compile(error.to_string());
-        compile(engines.engine(), &instrument(&binary).map_err(refused)?.bytes)
+        let binary = componentize(bytes)?;
+        let plan = survey(&binary).map_err(|obstacles| obstacles.to_string());
+        let component = match &plan {
+            Ok(_) => compile(engines.engine(), &instrument(&binary).map_err(refused)?.bytes)?,
+            Err(_) => compile(engines.engine(), &binary)?,
+        };
+        Ok((component, serde_json::to_vec(&plan).map_err(refused)?))
     })?;
+    let plan = serde_json::from_slice(&known).map_err(|error| PrepareError::from(refused(error)))?;
     Ok((component, plan))
+}
+
+fn refused(error: impl std::fmt::Display) -> CompileError {
+    CompileError::Compile(error.to_string())
 }
 
 impl Ready {
