@@ -1,8 +1,8 @@
 //! Retention: what of the past goes, and what stays.
 //!
 //! Of each space all versions from the moment of the policy on stay, with the one that was the newest at that moment; and
-//! those older ones that a fork lies on, that have a tag, or that a run began at which is still open or ended later. Of runs,
-//! those that ended before the moment lose their events, up to the first that did not. Only this removes history, only when
+//! those older ones that a fork lies on, that have a tag, or that a run began at which is still open, ended later or is
+//! needed. Of runs, those that ended before the moment lose their events, up to the first that did not or is needed. Only this removes history, only when
 //! it is asked for, and the log says that it did.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,6 +33,8 @@ pub struct Policy {
     pub before: WallTime,
     /// Whether tagged versions stay, however old.
     pub keep_tagged: bool,
+    /// Runs that stay with the versions they began at, however old: something that stays is made of them.
+    pub needed: BTreeSet<RunId>,
 }
 
 /// What goes.
@@ -300,7 +302,7 @@ impl Books {
         let mut end = books.runs_before;
         for run in state.runs_from(old.runs_before)? {
             let ended = state.end(run)?.map(|end| end.at);
-            if ended.is_some_and(|at| at < policy.before) {
+            if ended.is_some_and(|at| at < policy.before) && !policy.needed.contains(&run) {
                 continue;
             }
             end = end.min(run);

@@ -1,6 +1,6 @@
 //! Spaces: where they stand, where they stood, and what made them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use reel_abi::id::{SegmentId, SpaceName, Version};
 use reel_abi::record::Retention;
@@ -89,6 +89,14 @@ impl Shared {
     }
 
     pub(crate) fn spaces(&self) -> Result<Vec<(SpaceName, Head)>, ReadError> {
+        let (mut heads, removed) = self.spaces_ever()?;
+        heads.retain(|space, _| !removed.contains(space));
+        Ok(heads.into_iter().collect())
+    }
+
+    /// All spaces that there ever were, and those of them that were removed.
+    #[expect(clippy::type_complexity, reason = "two collections, spelled out once")]
+    pub(crate) fn spaces_ever(&self) -> Result<(BTreeMap<SpaceName, Head>, BTreeSet<SpaceName>), ReadError> {
         let (mut heads, mut removed) = (BTreeMap::new(), BTreeMap::new());
         for slice in self.live.read().slices() {
             for (space, head) in &slice.heads {
@@ -105,8 +113,8 @@ impl Shared {
         for (space, _) in gone {
             removed.entry(space).or_insert(true);
         }
-        heads.retain(|space, _| !removed.get(space).copied().unwrap_or(false));
-        Ok(heads.into_iter().collect())
+        removed.retain(|_, removed| *removed);
+        Ok((heads, removed.into_keys().collect()))
     }
 
     pub(crate) fn head_at(&self, space: &SpaceName, version: Version) -> Result<Option<Head>, ReadError> {

@@ -124,6 +124,11 @@ impl Store {
         self.shared().spaces()
     }
 
+    /// All spaces that there ever were, also those that were removed, and where they stand or stood.
+    pub fn spaces_ever(&self) -> Result<Vec<(SpaceName, Head)>, ReadError> {
+        Ok(self.shared().spaces_ever()?.0.into_iter().collect())
+    }
+
     /// The segment in which a version of a space lives, through the rollbacks of its history; also if it was removed.
     pub fn head_at(&self, space: &SpaceName, version: Version) -> Result<Option<Head>, ReadError> {
         self.shared().head_at(space, version)

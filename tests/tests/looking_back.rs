@@ -251,7 +251,7 @@ fn a_history_stays_true_when_a_part_of_it_is_let_go() {
             let seen = seen(store, &main, head);
             let before = WallTime(moment(index.index(steps.len())) + 1);
             let at = WallTime(moment(steps.len() + 1));
-            let policy = Policy { at, words: "a test".into(), before, keep_tagged: true };
+            let policy = Policy { at, words: "a test".into(), before, keep_tagged: true, needed: BTreeSet::new() };
             store.retain(&policy, &mut named).expect("retention");
             histories_hold(store, &seen, head)
         })

@@ -17,7 +17,7 @@ use super::progress::Progress;
 use super::units::{self, Span};
 use crate::port::Clock;
 use crate::runtime::named::named;
-use crate::runtime::resident::cells::oldest_birth;
+use crate::runtime::resident::needed::needed;
 use crate::world::clock::HostClock;
 
 /// Log files that are named.
@@ -26,9 +26,9 @@ const NAMED: usize = 5;
 /// Let history go that is older than some time, with the events of its runs; without `--apply`, say what would go
 #[derive(Debug, Clone, clap::Args)]
 #[command(
-    after_help = "The newest version of each space stays, and so do versions that a tag names or a fork lies on. A guest that was deployed comes back by its \
-                  birth and calls: nothing goes that is younger than the first birth of those that are there, or that a tag names. What went \
-                  cannot be looked at, replayed or gone back to any more; each attempt says so."
+    after_help = "The newest version of each space stays, and so do versions that a tag names or a fork lies on. Of a resident that stays in \
+                  one of them all calls stay, from its birth on: it is brought back from them. What went cannot be looked at, replayed or gone \
+                  back to any more; each attempt says so."
 )]
 pub struct Args {
     /// What is younger stays
@@ -83,10 +83,9 @@ pub fn execute(args: &Args, database: &DatabaseArgs, io: &mut Io<'_>) -> Result<
     let now = HostClock::new().wall();
     let untagged = if args.untagged { " --untagged" } else { "" };
     let words = format!("reel gc --keep {}{untagged}", args.keep);
-    let wanted = now.saturating_sub(args.keep.millis.saturating_mul(1_000_000));
-    let oldest = oldest_birth(&store, !args.untagged)?.filter(|(_, born)| born.0 < wanted);
-    let before = oldest.as_ref().map_or(wanted, |(_, born)| born.0);
-    let policy = Policy { at: WallTime(now), words, before: WallTime(before), keep_tagged: !args.untagged };
+    let before = now.saturating_sub(args.keep.millis.saturating_mul(1_000_000));
+    let needed = needed(&store, WallTime(before), !args.untagged)?;
+    let policy = Policy { at: WallTime(now), words, before: WallTime(before), keep_tagged: !args.untagged, needed };
     let server = admin::serve(&store, Running::default());
     let progress = Progress::new(io.look.err_terminal);
     progress.begin(if args.apply { "removing history" } else { "looking for what would go" });
@@ -103,12 +102,6 @@ pub fn execute(args: &Args, database: &DatabaseArgs, io: &mut Io<'_>) -> Result<
         return Ok(Exit::OK);
     }
     let before = dates::short(before);
-    if let Some((guest, _)) = &oldest {
-        writeln!(
-            io.err,
-            "the guest {guest} was born at {before} (UTC); what was since then stays, as it comes back by that"
-        )?;
-    }
     if is_nothing(&plan) {
         writeln!(io.out, "there is nothing to remove from before {before} (UTC)")?;
         return Ok(Exit::OK);

@@ -380,7 +380,8 @@ impl Test {
 
     fn retain(&mut self, before: u8, keep_tagged: bool, cut: Option<u8>) {
         let before = WallTime(u64::from(before) * (self.model.clock + 2) / 255);
-        let policy = Policy { at: self.model.now(), words: "test".into(), before, keep_tagged };
+        let policy =
+            Policy { at: self.model.now(), words: "test".into(), before, keep_tagged, needed: BTreeSet::new() };
         let next = self.root.path().join(format!("{}", self.generation + 1));
         let (from, mut place) = (self.dir(), 0);
         let mut watch = || {

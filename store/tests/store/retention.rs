@@ -1,5 +1,6 @@
 //! Retention: what goes is gone and said to be, what stays stays, whatever happens in between.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use reel_abi::id::{Digest, Seq, Version, WallTime};
@@ -9,7 +10,13 @@ use reel_store::{AppendError, Head, Policy, ReadError, RetentionPlan, RetentionR
 use crate::support::*;
 
 fn policy(before: u64) -> Policy {
-    Policy { at: WallTime(9000), words: "--keep 1h".into(), before: WallTime(before), keep_tagged: true }
+    Policy {
+        at: WallTime(9000),
+        words: "--keep 1h".into(),
+        before: WallTime(before),
+        keep_tagged: true,
+        needed: BTreeSet::new(),
+    }
 }
 
 fn retain(store: &Store, before: u64) -> RetentionReport {

@@ -6,5 +6,6 @@ mod killed;
 mod laws;
 mod lives;
 mod overtaken;
+mod retention;
 mod side;
 mod smith;

@@ -54,6 +54,15 @@ pub fn lodging(store: &Store, head: Head) -> Result<Option<Lodging>, CellsError>
     Ok(Some(Lodging { head, guest, life, checkpoint, stopped }))
 }
 
+/// The life in a version of a space; nothing if nobody lives there, or the version is gone.
+pub(super) fn life_at(store: &Store, head: Head) -> Result<Option<Life>, CellsError> {
+    let view = store.view(head).map_err(CellsError::from);
+    match view.and_then(|view| read(store.blobs(), &view, LIFE_KEY)) {
+        Err(CellsError::Read(ReadError::Pruned { .. })) => Ok(None),
+        life => life,
+    }
+}
+
 /// The guest of a space as it is now.
 pub fn guest_of(store: &Store, space: &SpaceName) -> Result<Option<Guest>, CellsError> {
     let Some(head) = store.head(space)? else { return Ok(None) };
@@ -70,29 +79,6 @@ pub fn guests(store: &Store) -> Result<Vec<(SpaceName, Lodging)>, CellsError> {
         }
     }
     Ok(found)
-}
-
-/// The guest that was born first of those that can be called, or with `tagged` gone back to by a tag, and when: without what is in the log since then it could
-/// not come back.
-pub fn oldest_birth(store: &Store, tagged: bool) -> Result<Option<(SpaceName, WallTime)>, CellsError> {
-    let mut heads = store.spaces()?;
-    if tagged {
-        heads.extend(store.tags()?.into_iter().map(|tag| (tag.space, tag.head)));
-    }
-    let mut oldest: Option<(SpaceName, WallTime)> = None;
-    for (space, head) in heads {
-        let view = match store.view(head) {
-            // A tag keeps its name when history goes that it does not hold.
-            Err(ReadError::Pruned { .. }) => continue,
-            view => view?,
-        };
-        let Some(life) = read::<Life>(store.blobs(), &view, LIFE_KEY)? else { continue };
-        let begun = store.run(life.birth)?.map_or(life.born, |record| record.begin.at);
-        if oldest.as_ref().is_none_or(|(_, before)| begun < *before) {
-            oldest = Some((space, begun));
-        }
-    }
-    Ok(oldest)
 }
 
 fn read<T: Wire>(blobs: &Blobs, view: &View, key: &[u8]) -> Result<Option<T>, CellsError> {

@@ -14,7 +14,7 @@
 //!
 //! `household` keeps the instances, in its `habits`, `calling` makes a call a transaction, `waking` brings one back, `instance` is the engine's side of
 //! one, `function` finds exports and reads their arguments, `deploying` puts a guest into its space, `cells` are what lies there,
-//! `remembering` looks at memories of the past.
+//! `remembering` looks at memories of the past, `needed` says what of the past a resident is made of.
 
 pub mod calling;
 mod capture;
@@ -28,6 +28,7 @@ pub mod going_on;
 pub mod habits;
 pub mod household;
 mod instance;
+pub mod needed;
 pub(crate) mod preparing;
 pub mod remembering;
 pub(crate) mod replaying;
