@@ -66,6 +66,17 @@ wire_enum! {
             /// The name it has now.
             name: SpaceName,
         },
+        /// An exported function, for a timer that was due: the end of the timer is part of the call.
+        4 => Timer {
+            /// The key of the timer.
+            key: Bytes,
+            /// What the timer was set to.
+            text: String,
+            /// The function's name, with that of its interface if it is in one: `interface#function`.
+            name: String,
+            /// Its arguments in WAVE.
+            args: String,
+        },
     }
 }
 
@@ -75,6 +86,7 @@ impl Describe for Entry {
             Self::Birth => Value::Word("birth".into()),
             Self::Function { name, args } => Value::Text(format!("{name}{args}")),
             Self::Forked { name } => Value::Text(format!("forked({name})")),
+            Self::Timer { name, args, .. } => Value::Text(format!("{name}{args}")),
         }
     }
 }

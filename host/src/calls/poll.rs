@@ -41,9 +41,14 @@ impl Session {
     /// Lets the guest sleep if it would only wait, and for long.
     fn sleep_if_long(&mut self, waits: &[Wait]) -> Result<(), Halt> {
         let Some(long) = self.sleeps_after.filter(|_| !self.gate.replaying()) else { return Ok(()) };
+        // What ends after the deadline of the call is waited for, until the deadline.
+        let deadline = match self.gate.limits().deadline_millis {
+            0 => u64::MAX,
+            millis => millis.saturating_mul(1_000_000),
+        };
         let only_timers = waits.iter().all(|wait| matches!(wait, Wait::After(_)));
         match first(waits).map(|first| u64::try_from(first.as_nanos()).unwrap_or(u64::MAX)) {
-            Some(first) if only_timers && first >= long => {
+            Some(first) if only_timers && (long..deadline).contains(&first) => {
                 let until = WallReading(self.gate.wall().0.saturating_add(first));
                 Err(self.gate.sleep(until)?)
             }

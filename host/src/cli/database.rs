@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use reel_abi::id::RunId;
+use reel_abi::id::{RunId, SpaceName};
 use reel_store::{OpenError, Store};
 
 use super::failure::Failure;
@@ -13,6 +13,7 @@ use super::io::Io;
 use super::units::Span;
 use crate::runtime::resident::Household;
 use crate::world::process;
+use crate::world::socket::Stream;
 
 /// Where the database is, and how long to wait for it.
 #[derive(Debug, Clone, Args)]
@@ -44,11 +45,22 @@ pub struct Opened {
     pub served: bool,
     /// The residents that this process looks after, if it does.
     pub household: Option<Arc<Household>>,
+    /// The other process that is served: it may leave.
+    pub asker: Option<Arc<Stream>>,
+}
+
+impl Opened {
+    /// The timers of a guest may have changed, other than by its calls.
+    pub fn look_at_timers(&self, name: &SpaceName) {
+        if let Some(household) = &self.household {
+            household.look_at_timers(name);
+        }
+    }
 }
 
 impl From<Store> for Opened {
     fn from(store: Store) -> Self {
-        Self { store, running: Running::default(), served: false, household: None }
+        Self { store, running: Running::default(), served: false, household: None, asker: None }
     }
 }
 

@@ -15,7 +15,7 @@ use super::json;
 use super::live;
 use super::moment;
 use super::progress::Progress;
-use super::residents::{farewell, interrupt, look_again, with_household};
+use super::residents::{farewell, interrupt, with_household};
 use super::when::{Moment, SpaceAt};
 use crate::port::Clock;
 use crate::runtime::resident::CallError;
@@ -70,7 +70,7 @@ pub fn execute(args: &Args, database: &Opened, flag: &str, io: &mut Io<'_>) -> R
         }
         error => error.into(),
     })?;
-    look_again(database, &args.name)?;
+    database.look_at_timers(&args.name);
     if args.json {
         let (space, version) = (args.name.as_str(), head.version.0);
         json::line(io.out, &Json { space, version, source: source.as_str(), source_version: from.version.0 })?;
@@ -101,7 +101,7 @@ fn fork_within(args: &Args, event: EventRef, database: &Opened, flag: &str, io: 
             report
         })
     })??;
-    look_again(database, &args.name)?;
+    database.look_at_timers(&args.name);
     let exit = farewell(&report, &args.name, flag, io)?;
     let head = moment::newest(&database.store, &args.name)?;
     if args.json {

@@ -1,6 +1,7 @@
 //! What the commands for residents have in common.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use reel_abi::id::SpaceName;
 use reel_abi::outcome::{Disposition, Outcome};
@@ -14,6 +15,7 @@ use super::failure::Failure;
 use super::grants;
 use super::io::Io;
 use super::live;
+use super::near;
 use super::progress::Progress;
 use super::style::Paint;
 use crate::calls::session::Console;
@@ -26,6 +28,13 @@ use crate::runtime::resident::{CallError, CallReport, DeployError, Habits, House
 use crate::world::clock::HostClock;
 use crate::world::console::HostError;
 use crate::world::entropy::KernelEntropy;
+use crate::world::{signals, socket};
+
+/// How often it is looked whether one who is served is still there.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// How long calls of others may go on when this process is to stop.
+const MOMENT: Duration = Duration::from_secs(1);
 
 /// Frames of a trap that are shown.
 const FRAMES: usize = 8;
@@ -43,19 +52,29 @@ pub fn with_household<T>(database: &Opened, work: impl FnOnce(&Household) -> T) 
     }
 }
 
-/// Lets the household of this process, if it has one, see that a space is another than the last call in it has left.
-pub fn look_again(database: &Opened, name: &SpaceName) -> Result<(), Failure> {
-    match &database.household {
-        Some(household) => Ok(household.look_at_timers(name, true)?),
-        None => Ok(()),
-    }
-}
-
-/// Ends when the user wants the guest to stop; those who are served cannot stop it.
+/// Ends when the user wants the guest to stop. One who is served does so by leaving; when this process is to stop, those who are served have a moment
+/// left.
 pub async fn interrupt(database: &Opened, progress: Arc<Progress>) {
-    match database.served {
-        true => std::future::pending().await,
-        false => live::interrupt(progress).await,
+    if !database.served {
+        return live::interrupt(progress).await;
+    }
+    let left = async {
+        match &database.asker {
+            Some(asker) => {
+                while !socket::is_left(asker) {
+                    tokio::time::sleep(LOOK).await;
+                }
+            }
+            None => std::future::pending().await,
+        }
+    };
+    let stopped = async {
+        signals::interrupt(i32::from(Exit::INTERRUPTED.0)).await;
+        tokio::time::sleep(MOMENT).await;
+    };
+    tokio::select! {
+        () = left => {}
+        () = stopped => {}
     }
 }
 
@@ -112,6 +131,27 @@ impl From<CellsError> for Failure {
     }
 }
 
+impl From<FunctionError> for Failure {
+    fn from(error: FunctionError) -> Self {
+        let failure = Self::usage(error.to_string());
+        let own = |name: &str| name.rsplit(['#', '.', '/']).next().unwrap_or_default().to_owned();
+        match error {
+            FunctionError::Unknown { name, exports } => {
+                let names: Vec<String> = exports.iter().map(|export| own(export)).collect();
+                match near::hint(&own(&name), names.iter().map(String::as_str), "") {
+                    hint if hint.is_empty() => failure,
+                    hint => failure.hint(hint.trim_end()),
+                }
+            }
+            FunctionError::Ambiguous { .. } => failure.hint("write its interface before it: `interface.function`"),
+            FunctionError::Arguments { .. } => {
+                failure.hint("arguments are WAVE values: 5, \"text\", [1, 2], {name: \"x\"}, some(1)")
+            }
+            FunctionError::NoText { .. } => failure,
+        }
+    }
+}
+
 impl From<WakeError> for Failure {
     fn from(error: WakeError) -> Self {
         match error {
@@ -135,14 +175,7 @@ impl From<CallError> for Failure {
             }
             CallError::NotResumable(..) | CallError::NotSet => Self::of(Exit::NO_REPLAY, &error),
             CallError::Unborn(_) | CallError::World(_) => Self::of(Exit::HOST, &error),
-            CallError::Function(FunctionError::Arguments { .. }) => Self::usage(error.to_string())
-                .hint("arguments are WAVE values: 5, \"text\", [1, 2], {name: \"x\"}, some(1)"),
-            CallError::Function(FunctionError::Ambiguous { .. }) => {
-                Self::usage(error.to_string()).hint("give the interface, too: interface.function")
-            }
-            CallError::Function(FunctionError::Unknown { .. } | FunctionError::NoText { .. }) => {
-                Self::usage(error.to_string())
-            }
+            CallError::Function(error) => error.into(),
             CallError::Cells(error) => error.into(),
             CallError::Wake(error) => error.into(),
             CallError::Prepare(error) => error.into(),

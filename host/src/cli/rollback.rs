@@ -9,7 +9,6 @@ use super::failure::Failure;
 use super::io::Io;
 use super::json;
 use super::moment;
-use super::residents::look_again;
 use super::when::When;
 use crate::port::Clock;
 use crate::world::clock::HostClock;
@@ -45,7 +44,7 @@ pub fn execute(args: &Args, database: &Opened, flag: &str, io: &mut Io<'_>) -> R
         true => before,
         false => store.rollback(space, before, to, WallTime(HostClock::new().wall()))?,
     };
-    look_again(database, space)?;
+    database.look_at_timers(space);
     let undo = format!("reel rollback {space} --to {}{flag}", before.version);
     if args.json {
         let (version, to, before) = (head.version.0, to.version.0, before.version.0);

@@ -22,7 +22,10 @@ use crate::world::signals;
 /// How often it looks whether somebody is to be woken.
 const TICK: Duration = Duration::from_millis(100);
 
-/// When it tries again to go on with a call that could not be gone on with.
+/// When it looks again whether a guest takes calls.
+const SOON: Duration = Duration::from_secs(1);
+
+/// When it tries again to make the call of a timer that failed, or to go on with a call that could not be gone on with.
 const AGAIN: Duration = Duration::from_secs(10);
 
 /// Look after the guests of a database until interrupted: `reel call` of other processes is answered, calls that were cut off go on, sleepers wake
@@ -63,6 +66,7 @@ pub fn execute(args: &Args, database: &DatabaseArgs, io: &mut Io<'_>) -> Result<
         running: Running { from: Some(from), resumed: None },
         served: true,
         household: Some(Arc::clone(&household)),
+        asker: None,
     };
     let Some(server) = admin::serve_opened(opened) else {
         return Err(Failure::new(Exit::HOST, "the socket `admin.sock` of the database cannot be made")
@@ -96,8 +100,9 @@ async fn tend(household: &Arc<Household>, left: Vec<CutOff>, idle_millis: u64) {
             for run in household.due() {
                 go_on(&tasks, household, run);
             }
-            for (name, timer) in household.due_timers() {
-                ring(&tasks, household, name, timer);
+            match household.due_timers() {
+                Ok(due) => due.into_iter().for_each(|(name, timers)| ring(&tasks, household, name, timers)),
+                Err(error) => tracing::warn!(%error, "the timers cannot be read"),
             }
             household.hibernate_idle(idle_millis).await;
             tokio::time::sleep(TICK).await;
@@ -109,20 +114,24 @@ async fn tend(household: &Arc<Household>, left: Vec<CutOff>, idle_millis: u64) {
     }
 }
 
-fn ring(tasks: &tokio::task::LocalSet, household: &Arc<Household>, name: SpaceName, timer: Timer) {
+fn ring(tasks: &tokio::task::LocalSet, household: &Arc<Household>, name: SpaceName, timers: Vec<Timer>) {
     let household = Arc::clone(household);
     tasks.spawn_local(async move {
-        let why = match household.call_for_timer(&name, &timer).await {
-            Ok(report) if report.end.outcome.is_success() => return,
-            Err(CallError::NotSet | CallError::Asleep { .. }) => return,
-            Ok(report) => format!("run {}: {}", report.run, report.end.outcome),
-            Err(error) => error.to_string(),
-        };
-        tracing::warn!(guest = %name, why, "the call of a timer has failed");
-        tokio::time::sleep(AGAIN).await;
-        if let Err(error) = household.look_at_timers(&name, true) {
-            tracing::warn!(guest = %name, %error, "its timers cannot be read");
+        for timer in timers {
+            let why = match household.call_for_timer(&name, &timer).await {
+                Ok(report) if report.end.outcome.is_success() => continue,
+                Err(CallError::NotSet) => continue,
+                Err(CallError::Asleep { .. } | CallError::Stopped(_)) => {
+                    household.let_timers_wait(&name, SOON);
+                    break;
+                }
+                Ok(report) => format!("run {}: {}", report.run, report.end.outcome),
+                Err(error) => error.to_string(),
+            };
+            tracing::warn!(guest = %name, timer = %String::from_utf8_lossy(&timer.name), why, "the call of a timer has failed");
+            household.timer_failed(&name, &timer, AGAIN);
         }
+        household.rang(&name);
     });
 }
 
@@ -130,7 +139,8 @@ fn go_on(tasks: &tokio::task::LocalSet, household: &Arc<Household>, run: reel_ab
     let household = Arc::clone(household);
     tasks.spawn_local(async move {
         match household.resume(run, std::future::pending()).await {
-            Ok(_) | Err(CallError::Asleep { .. } | CallError::Stopped(_)) => {}
+            Ok(_) | Err(CallError::Asleep { .. }) => {}
+            Err(CallError::Stopped(_)) => household.later(run, SOON).await,
             Err(CallError::NotResumable(..)) => household.forget(run).await,
             Err(error) => {
                 tracing::warn!(%run, %error, "a call could not be gone on with");

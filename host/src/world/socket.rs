@@ -6,6 +6,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
 /// Longest path of a socket in bytes (`sun_path` of `sockaddr_un`, without its final zero).
 pub const PATH_MAX_BYTES: usize = 107;
 
@@ -42,6 +44,12 @@ impl Drop for Listener {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.path);
     }
+}
+
+/// Whether the other end of a connection on which nothing more is to come has been closed.
+pub fn is_left(stream: &Stream) -> bool {
+    let mut ends = [PollFd::new(stream, PollFlags::IN)];
+    poll(&mut ends, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
 }
 
 /// Connects to who listens at `path`.

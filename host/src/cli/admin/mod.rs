@@ -2,7 +2,7 @@
 //! their arguments, and get back what the command writes and the code it ends with.
 //!
 //! ```text
-//! request   length:4 | {"reel": version, "args": [...], "look": {...}}        at most 1 MiB
+//! request   length:4 | {"reel": version, "args": [...], "look": {...}}        at most 16 MiB
 //! answer    ( tag:1 | length:4 | bytes )*      1 = stdout, 2 = stderr, 3 = exit code (the last one), 4 = not served (the only one)
 //! ```
 

@@ -11,7 +11,7 @@ use crate::cli::io::Look;
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Longest request; stops a stranger from filling the memory.
-const REQUEST_MAX_BYTES: u32 = 1 << 20;
+const REQUEST_MAX_BYTES: u32 = 16 << 20;
 
 /// Longest piece of an answer.
 pub const PIECE_MAX_BYTES: usize = 64 << 10;

@@ -51,7 +51,7 @@ struct Answers {
 /// Serves those who want to read the database. Without a socket (its path may be too long, the disk full) nobody is served, and they are told that
 /// the database is in use.
 pub fn serve(store: &Store, running: Running) -> Option<Server> {
-    serve_opened(Opened { store: store.clone(), running, served: true, household: None })
+    serve_opened(Opened { store: store.clone(), running, served: true, household: None, asker: None })
 }
 
 /// The same with all that this process can do for others.
@@ -139,13 +139,14 @@ impl Drop for End {
     }
 }
 
-fn answer(mut stream: Stream, database: Opened) -> io::Result<()> {
+fn answer(mut stream: Stream, mut database: Opened) -> io::Result<()> {
     stream.set_read_timeout(Some(REQUEST_TIME))?;
     let request = read_request(&mut stream)?;
     let cli = match Cli::parse(&request.args) {
         Some(cli) if request.reel == VERSION && cli.is_served(database.household.is_some()) => cli,
         _ => return write_piece(&mut stream, Tag::Refused, &[]),
     };
+    database.asker = stream.try_clone().ok().map(Arc::new);
     if !cli.may_be_repeated() {
         write_piece(&mut stream, Tag::Begun, &[])?;
     }

@@ -141,8 +141,6 @@ pub(super) struct Attempt<'a> {
     pub sleeps_after: u64,
     /// How it begins.
     pub beginning: Beginning,
-    /// The timer that it is made for.
-    pub timer: Option<&'a Timer>,
 }
 
 /// How an execution begins.
@@ -261,7 +259,7 @@ impl Attempt<'_> {
     fn begin(&self, at: WallTime) -> RunBegin {
         let args = match &self.entry {
             Entry::Birth => vec!["birth".to_owned()],
-            Entry::Function { name, args } => vec![name.clone(), args.clone()],
+            Entry::Function { name, args } | Entry::Timer { name, args, .. } => vec![name.clone(), args.clone()],
             Entry::Forked { name } => vec!["forked".to_owned(), name.to_string()],
         };
         RunBegin {
@@ -376,14 +374,14 @@ impl Attempt<'_> {
 
     /// What is to be committed: what the guest has changed, and where its life stands now.
     fn propose(&self, enacted: &mut Enacted, at: WallTime) -> Result<(Life, Proposal), Halt> {
-        if let Some(timer) = self.timer {
+        if let Some(timer) = Timer::of(&self.entry) {
             timer.settle(enacted.session(), at)?;
         }
         let mut proposal = enacted.session().txn.propose(at)?;
         let life = match self.life {
             None => Life { birth: self.run, born: at, last: self.run, calls: 0, name: self.name.clone() },
             Some(life) => {
-                let calls = life.calls + u64::from(matches!(self.entry, Entry::Function { .. }));
+                let calls = life.calls + u64::from(matches!(self.entry, Entry::Function { .. } | Entry::Timer { .. }));
                 Life { last: self.run, calls, name: self.name.clone(), ..life.clone() }
             }
         };

@@ -106,7 +106,6 @@ impl Household {
                 again: attempt < ATTEMPTS,
                 sleeps_after: self.habits.sleeps_after,
                 beginning: Beginning::Fresh,
-                timer: None,
             };
             match birth.make(world, None, interrupt.as_mut()).await? {
                 Attempted::Over(over) => {

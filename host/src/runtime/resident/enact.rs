@@ -97,7 +97,7 @@ async fn invoke(
 ) -> Result<String, Stop> {
     let (name, args) = match entry {
         Entry::Birth => (String::new(), String::new()),
-        Entry::Function { name, args } => (name.clone(), args.clone()),
+        Entry::Function { name, args } | Entry::Timer { name, args, .. } => (name.clone(), args.clone()),
         Entry::Forked { name } => (function::FORKED.to_owned(), format!("(\"{name}\")")),
     };
     let failed = |message: String| Stop::Outcome(Outcome::HostFailure { message });

@@ -111,13 +111,14 @@ impl Household {
             again: false,
             sleeps_after: self.habits.sleeps_after,
             beginning,
-            timer: None,
         };
         match attempt.make(world, Some(awake.instance), interrupt).await? {
             Attempted::Over(over) => {
                 streams.show();
                 let Over { report, lives, timers, .. } = *over;
-                self.look_at_timers(name, timers)?;
+                if timers {
+                    self.look_at_timers(name);
+                }
                 let used = self.clock.monotonic();
                 room.awake = lives.map(|(instance, life, head)| Awake { instance, life, head, used, ..awake });
                 Ok(report)

@@ -20,7 +20,7 @@ use super::function;
 use super::habits::{Debt, Habits};
 use super::instance::{Instance, Ready};
 use super::seats::Seat;
-use super::timers::{Timer, timers};
+use super::timers::{Noted, Timer};
 use super::waking::{Woken, wake};
 use crate::engine::cache::CompileError;
 use crate::port::Clock;
@@ -39,7 +39,7 @@ pub struct Household {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) habits: Habits,
     pub(super) rooms: Mutex<BTreeMap<SpaceName, Arc<Turnstile<Room>>>>,
-    pub(super) timers: Mutex<BTreeMap<SpaceName, Vec<Timer>>>,
+    pub(super) timers: Mutex<BTreeMap<SpaceName, Noted>>,
     pub(super) taken: Arc<AtomicUsize>,
     engines: Mutex<BTreeMap<u64, Engines>>,
     ready: Mutex<BTreeMap<(Digest, u64), Arc<Ready>>>,
@@ -124,12 +124,12 @@ impl Household {
         }
         let mut woken = self.rouse(&mut room, &request.name).await?;
         if let (Some(timer), Some(awake)) = (timer, &room.awake)
-            && !timers(&self.store, &self.store.view(awake.head)?)?.contains(timer)
+            && !timer.is_set(&self.store, &self.store.view(awake.head)?)?
         {
             return Err(CallError::NotSet);
         }
         let entry = match &room.awake {
-            Some(awake) => entry(awake, request)?,
+            Some(awake) => entry(awake, request, timer)?,
             None => return Err(CallError::Unborn(request.name.clone())),
         };
         if let Some(awake) = &room.awake
@@ -137,12 +137,12 @@ impl Household {
             && function::has_forked(&awake.ready.component)
         {
             let told = Entry::Forked { name: request.name.clone() };
-            let report = self.transact(&mut room, &request.name, told, None, &mut woken, interrupt.as_mut()).await?;
+            let report = self.transact(&mut room, &request.name, told, &mut woken, interrupt.as_mut()).await?;
             if !report.end.outcome.is_success() {
                 return Ok(CallReport { results: None, ..report });
             }
         }
-        let report = self.transact(&mut room, &request.name, entry, timer, &mut woken, interrupt).await?;
+        let report = self.transact(&mut room, &request.name, entry, &mut woken, interrupt).await?;
         if room.awake.as_ref().is_some_and(|awake| awake.debt.exceeds(&self.habits.debt) && awake.saving.is_none()) {
             self.begin_checkpoint(&mut room, &request.name).await;
         }
@@ -155,7 +155,6 @@ impl Household {
         room: &mut Room,
         name: &SpaceName,
         entry: Entry,
-        timer: Option<&Timer>,
         woken: &mut Option<usize>,
         interrupt: impl Future<Output = ()>,
     ) -> Result<CallReport, CallError> {
@@ -189,14 +188,15 @@ impl Household {
                 again: attempt < ATTEMPTS,
                 sleeps_after: self.habits.sleeps_after,
                 beginning: Beginning::Fresh,
-                timer,
             };
             match making.make(world, Some(awake.instance), interrupt.as_mut()).await? {
                 Attempted::Over(over) => {
                     turn.give_back();
                     streams.show();
                     let Over { report, lives, timers, nanos } = *over;
-                    self.look_at_timers(name, timers)?;
+                    if timers {
+                        self.look_at_timers(name);
+                    }
                     debt.calls += 1;
                     debt.events += report.end.events;
                     let used = self.clock.monotonic();
@@ -357,14 +357,6 @@ impl Household {
         }
     }
 
-    /// Takes note of a guest's timers if a call has changed them.
-    pub fn look_at_timers(&self, name: &SpaceName, changed: bool) -> Result<(), CallError> {
-        if changed && let Some(head) = self.store.head(name)? {
-            self.note_timers(name, timers(&self.store, &self.store.view(head)?)?);
-        }
-        Ok(())
-    }
-
     /// The room of a resident.
     pub(super) fn room(&self, name: &SpaceName) -> Arc<Turnstile<Room>> {
         let mut rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
@@ -435,9 +427,13 @@ pub(super) fn finish(room: &mut Room) {
 }
 
 /// How a request enters a guest.
-fn entry(awake: &Awake, request: &CallRequest) -> Result<Entry, CallError> {
+fn entry(awake: &Awake, request: &CallRequest, timer: Option<&Timer>) -> Result<Entry, CallError> {
     let engine = awake.ready.engines.engine();
     let (name, ty) = function::find(engine, &awake.ready.component, &request.function)?;
     let args = function::given(&name, &ty, &request.args)?;
-    Ok(Entry::Function { name: name.to_string(), args })
+    let name = name.to_string();
+    Ok(match timer {
+        None => Entry::Function { name, args },
+        Some(Timer { name: key, text, .. }) => Entry::Timer { key: key.clone().into(), text: text.clone(), name, args },
+    })
 }

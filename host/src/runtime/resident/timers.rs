@@ -5,13 +5,16 @@
 //!                                              "1795000000000/3600000 tick()"                   then, and every hour
 //! ```
 //!
-//! The call and the end of its timer are one transaction: a timer that was due is due until its call has committed, and then never again. A guest that sets the same
-//! timer in that call keeps it as it has set it.
+//! The call and the end of its timer are one transaction: a timer that was due is due until its call has committed, and then never again, also if the
+//! call slept or was cut off meanwhile. A guest that sets the same timer in that call keeps it as it has set it.
 
+use std::collections::BTreeMap;
 use std::sync::PoisonError;
+use std::time::Duration;
 
 use reel_abi::id::{SpaceName, WallTime};
 use reel_abi::record::family;
+use reel_abi::resident::Entry;
 use reel_store::{Store, View};
 
 use super::cells::{CellsError, guests};
@@ -26,6 +29,9 @@ pub const BUCKET: &str = "reel:timers";
 
 /// Timers of one guest that are looked at.
 const TIMERS: usize = 100_000;
+
+/// Timers of one guest that ring one after the other before they are read again.
+const RINGING: usize = 100;
 
 /// A timer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,6 +64,22 @@ impl Timer {
         let args = args.strip_suffix(')')?;
         let (function, args, text) = (function.trim().to_owned(), args.to_owned(), text.to_owned());
         Some(Self { name: name.to_vec(), text, due, every, function, args })
+    }
+
+    /// The timer that a call is made for.
+    pub(super) fn of(entry: &Entry) -> Option<Self> {
+        let Entry::Timer { key, text, .. } = entry else { return None };
+        Self::parse(&key.0, text.as_bytes())
+    }
+
+    /// Whether it is set in a version of a space.
+    pub(super) fn is_set(&self, store: &Store, view: &View) -> Result<bool, CellsError> {
+        let Ok(bucket) = Bucket::new(BUCKET) else { return Ok(false) };
+        let Some(value) = view.get(family::KEY_VALUE, &[bucket.prefix(), &self.name].concat())? else {
+            return Ok(false);
+        };
+        let bytes = values::load(store.blobs(), &value).map_err(CellsError::Damaged)?;
+        Ok(bytes.as_deref() == Some(self.text.as_bytes()))
     }
 
     /// What it is set to when its call has been made at `now`: due again at the next of its times.
@@ -109,34 +131,92 @@ pub(super) fn is_timer(family: u8, key: &[u8]) -> bool {
         && key[0] as usize == BUCKET.len()
 }
 
+/// The timers of one guest as they are looked at.
+#[derive(Default)]
+pub(super) struct Noted {
+    timers: Vec<Timer>,
+    /// Whether they are to be read again.
+    changed: bool,
+    /// Whether calls are under way for those that were due.
+    ringing: bool,
+    /// Until when none of them rings: the guest takes no calls.
+    quiet: WallTime,
+    /// Those whose call has failed, by name: what they were set to, and until when they do not ring.
+    failed: BTreeMap<Vec<u8>, (String, WallTime)>,
+}
+
+impl Noted {
+    fn rests(&self, timer: &Timer) -> bool {
+        self.failed.get(&timer.name).is_some_and(|(text, _)| *text == timer.text)
+    }
+}
+
 impl Household {
     /// Takes note of the timers of all guests.
     pub fn note_all_timers(&self) -> Result<(), CellsError> {
-        for (name, lodging) in guests(&self.store)? {
-            let view = self.store.view(lodging.head)?;
-            self.note_timers(&name, timers(&self.store, &view)?);
+        for (name, _) in guests(&self.store)? {
+            self.look_at_timers(&name);
         }
         Ok(())
     }
 
-    /// Takes note of the timers of a guest as they are now.
-    pub(super) fn note_timers(&self, name: &SpaceName, timers: Vec<Timer>) {
-        let mut noted = self.timers.lock().unwrap_or_else(PoisonError::into_inner);
-        match timers.is_empty() {
-            true => drop(noted.remove(name)),
-            false => drop(noted.insert(name.clone(), timers)),
-        }
+    /// The timers of a guest may have changed.
+    pub fn look_at_timers(&self, name: &SpaceName) {
+        self.note(name, |noted| noted.changed = true);
     }
 
-    /// The timers that are due, which are forgotten with that until the guest's are looked at again.
-    pub fn due_timers(&self) -> Vec<(SpaceName, Timer)> {
-        let now = self.clock.wall();
-        let mut noted = self.timers.lock().unwrap_or_else(PoisonError::into_inner);
+    /// The timers that are due, of each guest as many as ring one after the other; no others of it are until [`Household::rang`].
+    pub fn due_timers(&self) -> Result<Vec<(SpaceName, Vec<Timer>)>, CellsError> {
+        let now = WallTime(self.clock.wall());
+        let mut all = self.timers.lock().unwrap_or_else(PoisonError::into_inner);
         let mut due = Vec::new();
-        for (name, timers) in noted.iter_mut() {
-            due.extend(timers.extract_if(.., |timer| timer.due.0 <= now).map(|timer| (name.clone(), timer)));
+        for (name, noted) in all.iter_mut().filter(|(_, noted)| !noted.ringing) {
+            if noted.changed {
+                noted.timers = match self.store.head(name)? {
+                    Some(head) => timers(&self.store, &self.store.view(head)?)?,
+                    None => Vec::new(),
+                };
+                noted.changed = false;
+            }
+            noted.failed.retain(|_, (_, until)| *until > now);
+            if noted.quiet > now {
+                continue;
+            }
+            let rings = |timer: &&Timer| timer.due <= now && !noted.rests(timer);
+            let ringing: Vec<Timer> = noted.timers.iter().filter(rings).take(RINGING).cloned().collect();
+            if !ringing.is_empty() {
+                noted.ringing = true;
+                due.push((name.clone(), ringing));
+            }
         }
-        due
+        all.retain(|_, noted| noted.ringing || noted.changed || !noted.timers.is_empty());
+        Ok(due)
+    }
+
+    /// The calls for the timers of a guest that were due are over.
+    pub fn rang(&self, name: &SpaceName) {
+        self.note(name, |noted| (noted.ringing, noted.changed) = (false, true));
+    }
+
+    /// The call for a timer has failed: it is not made again for so long, unless the timer is set to something else.
+    pub fn timer_failed(&self, name: &SpaceName, timer: &Timer, wait: Duration) {
+        let until = self.after(wait);
+        self.note(name, |noted| drop(noted.failed.insert(timer.name.clone(), (timer.text.clone(), until))));
+    }
+
+    /// A guest takes no calls: its timers do not ring for so long.
+    pub fn let_timers_wait(&self, name: &SpaceName, wait: Duration) {
+        let until = self.after(wait);
+        self.note(name, |noted| noted.quiet = until);
+    }
+
+    fn note(&self, name: &SpaceName, deed: impl FnOnce(&mut Noted)) {
+        let mut noted = self.timers.lock().unwrap_or_else(PoisonError::into_inner);
+        deed(noted.entry(name.clone()).or_default());
+    }
+
+    fn after(&self, wait: Duration) -> WallTime {
+        WallTime(self.clock.wall().saturating_add(u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX)))
     }
 }
 
