@@ -16,7 +16,7 @@ fn kills() -> u64 {
 }
 
 /// Starts a server and waits until it serves.
-fn serve(desk: &Desk) -> Child {
+pub fn serve(desk: &Desk) -> Child {
     let mut server = desk.command(&["serve"]);
     let mut server = server.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("reel starts");
     let mut line = String::new();
@@ -25,7 +25,7 @@ fn serve(desk: &Desk) -> Child {
     server
 }
 
-fn kill(mut server: Child) {
+pub fn kill(mut server: Child) {
     server.kill().expect("killed");
     server.wait().expect("it is gone");
 }

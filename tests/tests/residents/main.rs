@@ -7,5 +7,7 @@ mod laws;
 mod lives;
 mod overtaken;
 mod retention;
+mod served;
 mod side;
 mod smith;
+mod timers;

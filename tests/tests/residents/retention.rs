@@ -28,7 +28,7 @@ fn a_resident_outlives_the_history_that_is_let_go() {
     call("k", &["put", "\"a\"", "\"b\""]);
     call("k", &["add", "1"]);
     done(&desk, &["fork", "k", "fork"]);
-    done(&desk, &["tag", "k@3", "old"]);
+    done(&desk, &["tag", "old", "k@3"]);
     call("k", &["add", "2"]);
     done(&desk, &["checkpoint", "k"]);
     call("k", &["get", "\"a\""]);
