@@ -95,7 +95,6 @@ impl Shared {
     }
 
     /// All spaces that there ever were, and those of them that were removed.
-    #[expect(clippy::type_complexity, reason = "two collections, spelled out once")]
     pub(crate) fn spaces_ever(&self) -> Result<(BTreeMap<SpaceName, Head>, BTreeSet<SpaceName>), ReadError> {
         let (mut heads, mut removed) = (BTreeMap::new(), BTreeMap::new());
         for slice in self.live.read().slices() {
