@@ -91,6 +91,21 @@ impl Shared {
         ids.into_iter().filter_map(|run| self.run(run).transpose()).collect()
     }
 
+    pub(crate) fn runs_without_end(&self, first: RunId) -> Result<Vec<RunRecord>, ReadError> {
+        let live = self.live.read();
+        let mut runs: Vec<RunId> = Vec::new();
+        for slice in live.slices() {
+            runs.extend(slice.begins.range(first..).map(|(run, _)| *run).filter(|run| !slice.ends.contains_key(run)));
+        }
+        drop(live);
+        runs.extend(state::read(&self.state, |snapshot| snapshot.runs_without_end(first))?);
+        runs.sort_unstable();
+        runs.dedup();
+        // The end of one may be in another slice.
+        let records = runs.into_iter().filter_map(|run| self.run(run).transpose());
+        records.filter(|record| record.as_ref().map_or(true, |record| record.end.is_none())).collect()
+    }
+
     pub(crate) fn frames(&self, run: RunId, from: Seq) -> Result<Vec<FrameRef>, ReadError> {
         let live = self.live.read();
         refuse_pruned(&live, run)?;

@@ -268,6 +268,26 @@ impl Snapshot<'_> {
         ascending(begins.range(first.0..)?).map(|entry| Ok(RunId(entry?.0.value()))).collect()
     }
 
+    /// The runs from a number on that have no end.
+    pub(crate) fn runs_without_end(&self, first: RunId) -> Result<Vec<RunId>, Trouble> {
+        let (Some(begins), Some(ends)) = (table(self.0, BEGINS)?, table(self.0, ENDS)?) else {
+            return self.runs_from(first);
+        };
+        let mut open = Vec::new();
+        let mut ends = ascending(ends.range(first.0..)?);
+        let mut ended = ends.next().transpose()?.map(|entry| entry.0.value());
+        for entry in ascending(begins.range(first.0..)?) {
+            let run = entry?.0.value();
+            while ended.is_some_and(|ended| ended < run) {
+                ended = ends.next().transpose()?.map(|entry| entry.0.value());
+            }
+            if ended != Some(run) {
+                open.push(RunId(run));
+            }
+        }
+        Ok(open)
+    }
+
     /// How many runs there are from one number up to another.
     pub(crate) fn count_runs(&self, first: RunId, end: RunId) -> Result<u64, Trouble> {
         let Some(begins) = table(self.0, BEGINS)? else { return Ok(0) };

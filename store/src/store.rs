@@ -192,6 +192,11 @@ impl Store {
         self.shared().runs(before, limit)
     }
 
+    /// The runs from a number on that have no end, ascending: they go on, or were cut off.
+    pub fn runs_without_end(&self, first: RunId) -> Result<Vec<RunRecord>, ReadError> {
+        self.shared().runs_without_end(first)
+    }
+
     /// Where a run's frames lie, ascending, from the one that holds event `from`.
     pub fn frames(&self, run: RunId, from: Seq) -> Result<Vec<FrameRef>, ReadError> {
         self.shared().frames(run, from)

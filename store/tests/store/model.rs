@@ -438,6 +438,11 @@ impl Test {
         open.sort();
         assert_eq!(undelivered, open);
         let runs = store.runs(None, usize::MAX).unwrap();
+        let first = runs.len() / 2;
+        let mut open: Vec<_> = runs[..first].iter().filter(|record| record.end.is_none()).cloned().collect();
+        open.reverse();
+        let after = runs.get(first).map_or(RunId(0), |record| record.run.next());
+        assert_eq!(store.runs_without_end(after).unwrap(), open);
         assert_eq!(runs.len(), model.runs.len());
         for run in &runs {
             // Those of the present keep their events, the others keep them or say that they are gone.

@@ -126,3 +126,34 @@ fn a_reader_of_an_old_version_does_not_conflict() {
     assert_eq!(receipt.committed.unwrap().1, old.version);
     assert_sound(&store);
 }
+
+#[test]
+fn runs_without_an_end_are_found_wherever_they_lie() {
+    let root = tempfile::tempdir().unwrap();
+    let mut store = open(root.path());
+    let space = name("s");
+    let mut open_runs = Vec::new();
+    for number in 0..12 {
+        let run = store.next_run();
+        let begun = Some(begin(&store, &space, store.head_or_new(&space).unwrap()));
+        let frames = vec![frame(run, 0, 2)];
+        store.append(Submission { run, begun, frames, commit: None, ending: None }).unwrap();
+        if number % 4 == 1 {
+            // The begin is in the state file when the end is still in memory.
+            store.settle().unwrap();
+        }
+        if number % 3 == 0 {
+            open_runs.push(run);
+        } else {
+            let ending = Some(ending(2));
+            store.append(Submission { run, begun: None, frames: vec![], commit: None, ending }).unwrap();
+        }
+        let found = |first| store.runs_without_end(first).unwrap().into_iter().map(|record| record.run);
+        assert!(found(RunId(0)).eq(open_runs.iter().copied()));
+        let middle = open_runs[open_runs.len() / 2];
+        assert!(found(middle.next()).eq(open_runs.iter().copied().filter(|run| *run > middle)));
+    }
+    drop(store);
+    store = open(root.path());
+    assert_eq!(store.runs_without_end(RunId(0)).unwrap().len(), open_runs.len());
+}

@@ -156,34 +156,30 @@ impl Household {
     /// The calls without an end that are to be gone on with: those that sleep, and those that were cut off of guests that want it. Only what no
     /// later call has made obsolete.
     pub fn cut_off(&self, only: Option<&SpaceName>) -> Result<Vec<CutOff>, CallError> {
-        let mut lives = guests(&self.store)?;
-        lives.retain(|(name, _)| only.is_none_or(|only| only == name));
+        let lives = match only {
+            None => guests(&self.store)?,
+            Some(name) => {
+                let lodging = self.store.head(name)?.map(|head| lodging(&self.store, head)).transpose()?.flatten();
+                lodging.map(|lodging| (name.clone(), lodging)).into_iter().collect()
+            }
+        };
         let last = |life: &reel_abi::resident::Life| life.last;
         let Some(oldest) = lives.iter().filter_map(|(_, lodging)| lodging.life.as_ref().map(last)).min() else {
             return Ok(Vec::new());
         };
-        let (mut found, mut before) = (Vec::new(), None);
-        loop {
-            let runs = self.store.runs(before, 1000)?;
-            let Some(first) = runs.last().map(|record| record.run) else { return Ok(found) };
-            for record in runs.into_iter().filter(|record| record.end.is_none() && record.run > oldest) {
-                let Some((name, lodging)) = lives.iter().find(|(name, _)| *name == record.begin.space) else {
-                    continue;
-                };
-                let Some(call) = call_begin(&self.store, record.run)? else { continue };
-                if call.after.is_none() || call.after != lodging.life.as_ref().map(last) {
-                    continue;
-                }
-                let until = sleeps_until(&self.store, record.run)?;
-                if until.is_some() || lodging.guest.on_crash == OnCrash::Resume {
-                    found.push(CutOff { run: record.run, name: name.clone(), until });
-                }
+        let mut found = Vec::new();
+        for record in self.store.runs_without_end(oldest.next())? {
+            let Some((name, lodging)) = lives.iter().find(|(name, _)| *name == record.begin.space) else { continue };
+            let Some(call) = call_begin(&self.store, record.run)? else { continue };
+            if call.after.is_none() || call.after != lodging.life.as_ref().map(last) {
+                continue;
             }
-            if first <= oldest {
-                return Ok(found);
+            let until = sleeps_until(&self.store, record.run)?;
+            if until.is_some() || lodging.guest.on_crash == OnCrash::Resume {
+                found.push(CutOff { run: record.run, name: name.clone(), until });
             }
-            before = Some(first);
         }
+        Ok(found)
     }
 }
 
