@@ -38,6 +38,9 @@ pub const CHECKPOINT_KEY: &[u8] = b"checkpoint";
 /// Key of something while the guest takes no calls. Apart from the [`Guest`], so that a call that sleeps is not overtaken by it.
 pub const STOPPED_KEY: &[u8] = b"stopped";
 
+/// Key of the number of the run up to which calls without an end were given up.
+pub const GIVEN_UP_KEY: &[u8] = b"given-up";
+
 /// Key of a page.
 pub fn page_key(memory: u32, page: u64) -> Vec<u8> {
     [memory.to_be_bytes().as_slice(), &page.to_be_bytes()].concat()

@@ -117,7 +117,7 @@ pub fn execute(args: &Args, database: &Opened, io: &mut Io<'_>) -> Result<Exit, 
     let mut table = Table::new(&[3, 4, 5, 6]);
     let head = ["GUEST", "KIND", "STATE", "VERSION", "CALLS", "DEBT", "MEMORY", "DEPLOYED (UTC)", "PROGRAM"];
     table.row(head.map(|head| Cell::new(head).painted(|t| paint.bold(t))));
-    for (name, Lodging { head, guest, life, checkpoint, stopped }) in guests(&database.store)? {
+    for (name, Lodging { head, guest, life, checkpoint, stopped, .. }) in guests(&database.store)? {
         let idle = if stopped { State::Stopped } else { State::Idle };
         let state = states.get(&name).copied().unwrap_or(idle);
         let then = checkpoint.as_ref().map(|checkpoint| checkpoint.memories.iter().sum());

@@ -171,7 +171,10 @@ impl From<CallError> for Failure {
             CallError::Asleep { name, run, until } => {
                 let until = super::dates::short(until.0);
                 Self::new(Exit::CONFLICT, format!("{name} sleeps in run {run} until {until} (UTC)"))
-                    .hint("it takes calls again when that one is over; `reel serve` wakes it in time")
+                    .hint(format!(
+                        "it takes calls again when that one is over; `reel serve` wakes it in time. To give that one up: reel stop {name} --abort; \
+                         reel start {name}"
+                    ))
             }
             CallError::NotResumable(..) | CallError::NotSet => Self::of(Exit::NO_REPLAY, &error),
             CallError::Unborn(_) | CallError::World(_) => Self::of(Exit::HOST, &error),

@@ -203,6 +203,12 @@ fn what_is_not_there() {
 fn one_that_is_served_is_looked_at_while_it_is_called() {
     let desk = desk();
     let mut server = desk.spawn(&mut desk.command(&["serve"]));
+    let socket = desk.path().join(".reel/admin.sock");
+    let serves = (0..2000).any(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+        std::os::unix::net::UnixStream::connect(&socket).is_ok()
+    });
+    assert!(serves, "nobody serves");
     let call = |text: &str| desk.reel(&["call", "k", "remember", &quoted("s"), &quoted(text), "--wait", "20"]).code;
     assert_eq!(call("while it is served"), Some(0));
     assert!(strings(&desk, "k").contains("while it is served"));

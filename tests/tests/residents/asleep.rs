@@ -157,3 +157,21 @@ fn a_call_that_was_cut_off_goes_on_or_never_happened() {
         }
     }
 }
+
+#[test]
+fn a_call_that_sleeps_is_given_up() {
+    let mut side = sleepy();
+    let run = falls_asleep(&side);
+    side.block_on(side.household().stop_and_give_up(&space("k"))).expect("stopped");
+    assert!(matches!(side.try_call("k", &["add", "1"]), Err(CallError::Stopped(_))));
+    side.block_on(side.household().set_stopped(&space("k"), false)).expect("started");
+    assert_eq!(side.call("k", &["add", "1"]), "2");
+    let again = falls_asleep(&side);
+    side.at(9);
+    side.reopen();
+    assert!(side.block_on(side.household().resume(run, std::future::pending())).is_err(), "it was given up");
+    go_on(&side);
+    assert_eq!(side.call("k", &["add", "0"]), "12", "the other one is not");
+    assert!(again > run);
+    side.is_sound();
+}

@@ -3,7 +3,7 @@
 use reel_abi::event::decode_first;
 use reel_abi::id::{RunId, Seq, SpaceName, WallTime};
 use reel_abi::record::{Cell, family};
-use reel_abi::resident::{CHECKPOINT_KEY, Checkpoint, GUEST_KEY, Guest, LIFE_KEY, Life, STOPPED_KEY};
+use reel_abi::resident::{CHECKPOINT_KEY, Checkpoint, GIVEN_UP_KEY, GUEST_KEY, Guest, LIFE_KEY, Life, STOPPED_KEY};
 use reel_abi::types::Data;
 use reel_abi::vocabulary::{Call, CallBegins, CallReturns, CallSleeps, EventView};
 use reel_abi::wire::{Reader, Wire, Writer};
@@ -38,6 +38,8 @@ pub struct Lodging {
     pub checkpoint: Option<Checkpoint>,
     /// Whether it takes no calls.
     pub stopped: bool,
+    /// Calls without an end up to this run were given up.
+    pub given_up: Option<RunId>,
 }
 
 /// What lies in a space at a version; nothing if no guest was deployed there.
@@ -51,7 +53,8 @@ pub fn lodging(store: &Store, head: Head) -> Result<Option<Lodging>, CellsError>
         read => read?,
     };
     let stopped = view.get(family::RESIDENT, STOPPED_KEY)?.is_some();
-    Ok(Some(Lodging { head, guest, life, checkpoint, stopped }))
+    let given_up = read(store.blobs(), &view, GIVEN_UP_KEY)?;
+    Ok(Some(Lodging { head, guest, life, checkpoint, stopped, given_up }))
 }
 
 /// The life in a version of a space; nothing if nobody lives there, or the version is gone.

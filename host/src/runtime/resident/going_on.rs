@@ -41,8 +41,8 @@ impl Household {
         if room.asleep.is_some_and(|(asleep, _)| asleep == run) {
             room.asleep = None;
         }
-        if room.awake.as_ref().map(|awake| awake.life.last) != call.after {
-            return Err(refused("another call was committed since, or the guest was rolled back"));
+        if !self.is_open(&name, run)? {
+            return Err(refused("another call was committed since, it was given up, or the guest was rolled back"));
         }
         let base = Head { segment: record.begin.segment, version: record.begin.version };
         let beginning = Beginning::CutOff(Box::new(record.begin));
@@ -137,7 +137,11 @@ impl Household {
             return Ok(false);
         }
         let Some(head) = self.store.head(name)? else { return Ok(false) };
-        let last = lodging(&self.store, head)?.and_then(|lodging| lodging.life).map(|life| life.last);
+        let Some(lodging) = lodging(&self.store, head)? else { return Ok(false) };
+        if lodging.given_up >= Some(run) {
+            return Ok(false);
+        }
+        let last = lodging.life.map(|life| life.last);
         Ok(last.is_some() && call_begin(&self.store, run)?.and_then(|call| call.after) == last)
     }
 
@@ -170,6 +174,9 @@ impl Household {
         let mut found = Vec::new();
         for record in self.store.runs_without_end(oldest.next())? {
             let Some((name, lodging)) = lives.iter().find(|(name, _)| *name == record.begin.space) else { continue };
+            if lodging.given_up >= Some(record.run) {
+                continue;
+            }
             let Some(call) = call_begin(&self.store, record.run)? else { continue };
             if call.after.is_none() || call.after != lodging.life.as_ref().map(last) {
                 continue;

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use reel_abi::id::{Digest, RunId, SpaceName, WallTime};
 use reel_abi::record::{Cell, CellValue, family};
-use reel_abi::resident::STOPPED_KEY;
+use reel_abi::resident::{GIVEN_UP_KEY, STOPPED_KEY};
 use reel_store::Head;
 use tokio::sync::Mutex as Turnstile;
 
 use super::calling::CallError;
 use super::capture::digest;
-use super::cells::lodging;
+use super::cells::{cell, lodging};
 use super::checkpoint::{self, CheckpointError};
 use super::household::{Awake, Household, Room};
 
@@ -119,6 +119,19 @@ impl Household {
 
     fn names(&self) -> Vec<SpaceName> {
         self.rooms.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
+    }
+
+    /// Lets a guest take no calls, and gives up the one that sleeps or was cut off: it is as it was before that. Says which version of its space that is.
+    pub async fn stop_and_give_up(&self, name: &SpaceName) -> Result<Head, CallError> {
+        let head = self.set_stopped(name, true).await?;
+        let room = self.room(name);
+        let mut room = room.lock().await;
+        let Some(last) = self.cut_off(Some(name))?.last().map(|call| call.run) else { return Ok(head) };
+        let head = self.store.head(name)?.ok_or_else(|| CallError::NoSuchGuest(name.clone()))?;
+        let cell = cell(self.store.blobs(), GIVEN_UP_KEY, &last).map_err(CheckpointError::Halt)?;
+        let made = checkpoint::commit(&self.store, &self.clock, "stop", name, head, vec![cell])?;
+        (room.awake, room.asleep) = (None, None);
+        Ok(made)
     }
 
     /// Lets a guest take no calls, or calls again. Says which version of its space that is.
