@@ -1,8 +1,8 @@
 //! What key-value operations and transactions can tell a guest, and what a transaction reads.
 
 use crate::bytes::Bytes;
-use crate::id::{SegmentId, Version};
-use crate::limits::{KEY_BYTES, LimitKind, VALUE_BYTES};
+use crate::id::{SegmentId, SpaceName, Version};
+use crate::limits::{HEADER_BYTES, KEY_BYTES, LimitKind, MESSAGE_BYTES, MESSAGE_KEY_BYTES, TOPIC_BYTES, VALUE_BYTES};
 use crate::types::Handle;
 use crate::value::{Describe, Value};
 use crate::{wire_enum, wire_struct};
@@ -99,6 +99,60 @@ impl std::fmt::Display for TxnFault {
 }
 
 impl Describe for TxnFault {
+    fn describe(&self) -> Value {
+        Value::Text(self.to_string())
+    }
+}
+
+wire_enum! {
+    /// Why a message cannot be sent.
+    pub enum MsgFault {
+        /// No guest has subscribed to the topic.
+        1 => NoSubscriber,
+        /// The topic's name is empty or longer than [`crate::limits::TOPIC_BYTES`].
+        2 => BadTopic,
+        /// The payload is longer than [`crate::limits::MESSAGE_BYTES`], the key than [`crate::limits::MESSAGE_KEY_BYTES`], or the headers are than
+        /// [`crate::limits::HEADER_BYTES`].
+        3 => TooLarge {
+            /// Bytes of the payload.
+            payload: u64,
+            /// Bytes of the key.
+            key: u64,
+            /// Bytes of the headers.
+            headers: u64,
+        },
+        /// A bound of the sender is reached; the transaction can still commit what it has, or abort.
+        4 => Quota {
+            /// Which one.
+            kind: LimitKind,
+            /// Its value.
+            limit: u64,
+        },
+        /// As many messages lie with a receiver as its limit allows.
+        5 => Full {
+            /// The receiver.
+            space: SpaceName,
+        },
+    }
+}
+
+impl std::fmt::Display for MsgFault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::NoSubscriber => write!(f, "no guest has subscribed to the topic"),
+            Self::BadTopic => write!(f, "a topic has a name of 1 to {TOPIC_BYTES} bytes"),
+            Self::TooLarge { payload, key, headers } => write!(
+                f,
+                "a message of {payload} bytes with a key of {key} and headers of {headers}, at most {MESSAGE_BYTES}, {MESSAGE_KEY_BYTES} and \
+                 {HEADER_BYTES} are taken"
+            ),
+            Self::Quota { kind, limit } => write!(f, "quota exceeded: limit {kind} of {limit}{}", kind.unit()),
+            Self::Full { space } => write!(f, "the queue of {space} is full"),
+        }
+    }
+}
+
+impl Describe for MsgFault {
     fn describe(&self) -> Value {
         Value::Text(self.to_string())
     }

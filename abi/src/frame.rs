@@ -23,6 +23,12 @@ pub const FRAME_MAX_BYTES: usize = 64 << 20;
 /// Zstandard's fast level: events are small and alike, a higher one gains little and costs the guest's core.
 const LEVEL: i32 = 1;
 
+/// The same for frames below [`SHORT_BYTES`]: without entropy coding, whose tables cost more than they save there.
+const SHORT_LEVEL: i32 = -1;
+
+/// What is a short frame, in raw bytes.
+const SHORT_BYTES: usize = 1024;
+
 /// Why a frame cannot be opened.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum FrameError {
@@ -46,7 +52,11 @@ impl Frame {
         if raw.len() > FRAME_MAX_BYTES {
             return Err(FrameError::TooLong(raw.len() as u64));
         }
-        let packed = with_codec(|codec| codec.0.compress(raw))?;
+        let level = if raw.len() < SHORT_BYTES { SHORT_LEVEL } else { LEVEL };
+        let packed = with_codec(|codec| {
+            codec.0.set_compression_level(level)?;
+            codec.0.compress(raw)
+        })?;
         let (opened, closed) = times;
         Ok(Self { run, first, count, opened, closed, raw_len: raw.len() as u32, packed: Bytes(packed) })
     }

@@ -22,7 +22,7 @@ wire_struct! {
         pub open_handles: u64,
         /// Bytes of the guest's stack; stops unbounded recursion.
         pub stack_bytes: u64,
-        /// Files, directories and keys of one space, each kind; stops exhaustion by empty ones.
+        /// Files, directories, keys and messages of one space, each kind; stops exhaustion by empty ones.
         pub space_files: u64,
         /// Bytes of one file; stops a sparse-file bomb.
         pub file_bytes: u64,
@@ -43,8 +43,32 @@ pub const BUCKET_NAME_BYTES: usize = 255;
 /// Savepoints set at once in a transaction; stops exhaustion of host memory.
 pub const SAVEPOINTS: usize = 1024;
 
+/// Bytes of a topic's name; stands in events and in each message.
+pub const TOPIC_BYTES: usize = 255;
+
+/// Bytes of the payload of a message; more than that belongs into a file or bucket, and its name into the message.
+pub const MESSAGE_BYTES: usize = 1 << 20;
+
+/// Bytes of all headers of a message, names and values.
+pub const HEADER_BYTES: usize = 64 << 10;
+
+/// Bytes of a message's key.
+pub const MESSAGE_KEY_BYTES: usize = 1024;
+
+/// Messages that one transaction may send, each counted once for every receiver; stops a flood that no single commit record should carry.
+pub const MESSAGES: u64 = 100_000;
+
+/// Milliseconds by which a message may be delayed: ten years.
+pub const DELAY_MILLIS: u64 = 10 * 366 * 24 * 3_600_000;
+
 /// Bytes that one transaction may hold in memory of small values and keys; a larger piece of work commits on its way.
 pub const TRANSACTION_BYTES: u64 = 512 * MIB;
+
+/// Calls of other guests within each other, the outermost transaction counted; stops unbounded recursion.
+pub const CALL_DEPTH: usize = 8;
+
+/// Calls of other guests in one transaction, each of which is a run that is held until the end; stops exhaustion of host memory.
+pub const CALLS: usize = 10_000;
 
 impl Default for Limits {
     fn default() -> Self {
@@ -88,6 +112,8 @@ crate::wire_enum! {
         10 => FileBytes,
         /// [`TRANSACTION_BYTES`]
         11 => Transaction,
+        /// [`MESSAGES`]
+        60 => Messages,
     }
 }
 
@@ -106,6 +132,7 @@ impl LimitKind {
             Self::SpaceFiles => "space-files",
             Self::FileBytes => "file-bytes",
             Self::Transaction => "transaction-bytes",
+            Self::Messages => "messages",
         }
     }
 }
@@ -121,7 +148,7 @@ impl LimitKind {
             | Self::Stack
             | Self::FileBytes
             | Self::Transaction => " bytes",
-            Self::Table | Self::HostCalls | Self::OpenHandles | Self::SpaceFiles => "",
+            Self::Table | Self::HostCalls | Self::OpenHandles | Self::SpaceFiles | Self::Messages => "",
         }
     }
 }

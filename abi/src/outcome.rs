@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::id::{CommitNo, Digest, RunId, SegmentId, SpaceName, Version, WallTime};
 use crate::limits::{LimitKind, Limits};
+use crate::trace::Trace;
 use crate::{wire_enum, wire_struct};
 
 wire_struct! {
@@ -35,6 +36,10 @@ wire_struct! {
         pub env: Vec<(String, String)>,
         /// Host directories.
         pub dirs: Vec<DirGrant>,
+        /// Places in the network, each `HOST:PORT` as it was granted.
+        pub net: Vec<String>,
+        /// Guests that it may call.
+        pub calls: Vec<SpaceName>,
         /// Bounds of the run.
         pub limits: Limits,
         /// The space the run works in.
@@ -47,6 +52,8 @@ wire_struct! {
         pub commit_on_failure: bool,
         /// The engine and its settings, in words; a replay under another engine says so when it diverges.
         pub engine: String,
+        /// The trace that it belongs to.
+        pub trace: Option<Trace>,
     }
 }
 

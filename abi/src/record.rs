@@ -87,6 +87,8 @@ pub mod family {
     pub const RESIDENT: u8 = 6;
     /// Memories at the newest checkpoint: memory (4 bytes, big endian) and page (8 bytes, big endian) -> its bytes.
     pub const PAGE: u8 = 7;
+    /// Messages that were sent to the space and not taken yet: see [`crate::message`].
+    pub const QUEUE: u8 = 8;
 }
 
 wire_struct! {
@@ -193,6 +195,7 @@ wire_struct! {
 
 wire_enum! {
     /// One thing in a row.
+    #[allow(clippy::large_enum_variant, reason = "a run begins once; boxing it would cost every reader a word more")]
     pub enum LogItem {
         /// A run began.
         1 => Begun {

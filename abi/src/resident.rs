@@ -15,8 +15,13 @@
 //! back from the last one.
 
 use crate::bytes::Bytes;
-use crate::id::{Digest, RunId, SpaceName, WallTime};
+use crate::http::{Fields, RequestHead, ResponseHead};
+use crate::id::{Digest, RunId, Seq, SpaceName, WallTime};
 use crate::limits::Limits;
+pub use crate::message::Subscription;
+
+use crate::message::Place;
+use crate::net::{Family, NetCode, Side};
 use crate::outcome::DirGrant;
 use crate::record::CellValue;
 use crate::types::{DescriptorFlags, DirEntry, Draw, FsCode, Nanos, NodeKind};
@@ -80,6 +85,34 @@ wire_enum! {
             /// Its arguments in WAVE.
             args: String,
         },
+        /// The function that answers requests: `wasi:http/incoming-handler#handle`. The request is the event that follows.
+        10 => Request {
+            /// Its method and path, for people.
+            line: String,
+        },
+        /// An exported function, called by another guest as a part of its transaction. The call before it in the same space and transaction is that
+        /// after which it comes.
+        70 => Joined {
+            /// The run that calls.
+            caller: RunId,
+            /// The event by which it does.
+            seq: Seq,
+            /// The function's name, with that of its interface if it is in one: `interface#function`.
+            name: String,
+            /// Its arguments in WAVE.
+            args: String,
+            /// How many of the calls before it in the same space and transaction still stand: the others were undone.
+            standing: u32,
+        },
+        /// An exported function, for a message: that it is taken is part of the call.
+        60 => Message {
+            /// The key of its cell; see [`crate::message`].
+            cell: Bytes,
+            /// What it is about.
+            topic: String,
+            /// The function's name, with that of its interface if it is in one: `interface#function`.
+            name: String,
+        },
     }
 }
 
@@ -90,6 +123,14 @@ impl Describe for Entry {
             Self::Function { name, args } => Value::Text(format!("{name}{args}")),
             Self::Forked { name } => Value::Text(format!("forked({name})")),
             Self::Timer { name, args, .. } => Value::Text(format!("{name}{args}")),
+            Self::Joined { caller, seq, name, args, .. } => {
+                Value::Text(format!("{name}{args} for run {caller}, event {seq}"))
+            }
+            Self::Request { line } => Value::Text(line.clone()),
+            Self::Message { name, cell, topic } => match Place::parse(cell) {
+                Some(place) => Value::Text(format!("{name}(message {} of {topic:?})", place.id())),
+                None => Value::Text(format!("{name}(a message of {topic:?})")),
+            },
         }
     }
 }
@@ -99,6 +140,8 @@ wire_enum! {
     pub enum GuestKind {
         /// One instance that keeps its memory between calls, which it takes one at a time.
         1 => Resident,
+        /// A fresh instance for each request or message; state only in the space.
+        2 => Handler,
     }
 }
 
@@ -129,10 +172,20 @@ wire_struct! {
         pub env: Vec<(String, String)>,
         /// Host directories.
         pub dirs: Vec<DirGrant>,
+        /// Places in the network, each `HOST:PORT` as it was granted.
+        pub net: Vec<String>,
+        /// Guests that it may call.
+        pub calls: Vec<SpaceName>,
+        /// Which requests it answers, each `HOST/PATH`, `/PATH` for any host.
+        pub routes: Vec<String>,
         /// Bounds of each call, and of what stays between them.
         pub limits: Limits,
         /// What becomes of a call that a crash cut off.
         pub on_crash: OnCrash,
+        /// The name it was deployed under; a fork has another one, and is sent nothing.
+        pub name: SpaceName,
+        /// Which messages are sent to it.
+        pub subscriptions: Vec<Subscription>,
     }
 }
 
@@ -299,5 +352,143 @@ wire_enum! {
         17 => TerminalOutput,
         /// A resource of an interface that was not granted.
         18 => Refused,
+        /// The network.
+        40 => Network,
+        /// A TCP socket, which is closed now.
+        41 => TcpSocket {
+            /// Which addresses it has.
+            family: Family,
+            /// Its streams that are open.
+            streams: u32,
+        },
+        /// A UDP socket, which is closed now.
+        42 => UdpSocket {
+            /// Which addresses it has.
+            family: Family,
+            /// Its streams that are open.
+            streams: u32,
+        },
+        /// The addresses of a name.
+        43 => AddressStream {
+            /// The name.
+            name: String,
+        },
+        /// What comes over a connection.
+        44 => SocketInput {
+            /// Handle of the socket.
+            socket: u32,
+        },
+        /// What goes over a connection.
+        45 => SocketOutput {
+            /// Handle of the socket.
+            socket: u32,
+            /// Bytes that may be written.
+            permit: u64,
+        },
+        /// A pollable for a socket.
+        46 => SocketReady {
+            /// Handle of the socket.
+            socket: u32,
+            /// What of it.
+            side: Side,
+        },
+        /// Datagrams that come.
+        47 => IncomingDatagrams {
+            /// Handle of the socket.
+            socket: u32,
+        },
+        /// Datagrams that go.
+        48 => OutgoingDatagrams {
+            /// Handle of the socket.
+            socket: u32,
+            /// How many may be sent.
+            permit: u64,
+        },
+        /// The network error behind a failed stream operation.
+        49 => NetError {
+            /// The code.
+            code: NetCode,
+        },
+        /// Header fields.
+        50 => Fields {
+            /// In order.
+            entries: Fields,
+            /// Whether they belong to a message.
+            frozen: bool,
+        },
+        /// A request that was to be answered.
+        51 => IncomingRequest {
+            /// Its head.
+            head: RequestHead,
+            /// Whether its body was not taken.
+            body: bool,
+        },
+        /// A request in the making.
+        52 => OutgoingRequest {
+            /// Its head.
+            head: RequestHead,
+            /// Whether it has a body.
+            body: bool,
+        },
+        /// How long others may take, in nanoseconds.
+        53 => RequestOptions {
+            /// For connecting.
+            connect: Option<u64>,
+            /// Until the head of the response.
+            first_byte: Option<u64>,
+            /// Between two pieces of the body.
+            between_bytes: Option<u64>,
+        },
+        /// Where the answer went.
+        54 => ResponseOutparam,
+        /// An answer of others.
+        55 => IncomingResponse {
+            /// Its head.
+            head: ResponseHead,
+            /// Whether its body was not taken.
+            body: bool,
+        },
+        /// A body that came in, and whether its stream was taken.
+        56 => IncomingBody {
+            /// Whether it was.
+            streamed: bool,
+        },
+        /// Trailers.
+        57 => FutureTrailers {
+            /// Whether they were taken.
+            taken: bool,
+        },
+        /// An answer in the making.
+        58 => OutgoingResponse {
+            /// Its head.
+            head: ResponseHead,
+            /// Whether it has a body.
+            body: bool,
+        },
+        /// A body that was written, and whether its stream was taken.
+        59 => OutgoingBody {
+            /// Whether it was.
+            streamed: bool,
+        },
+        /// An answer that may not have come.
+        60 => FutureIncomingResponse {
+            /// Whether it was taken.
+            taken: bool,
+        },
+        /// The stream of a body that came in.
+        61 => BodyInput,
+        /// The stream of a body that was written.
+        62 => BodyOutput,
+        /// A pollable for a body.
+        63 => BodyReady,
+        /// A pollable for an answer of others.
+        64 => ResponseReady,
+        /// A connection to the exchange of messages, and whether it was not ended.
+        65 => Client {
+            /// Whether it was not.
+            connected: bool,
+        },
+        /// A message, which is empty now.
+        66 => Post,
     }
 }

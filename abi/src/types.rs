@@ -4,6 +4,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::bytes::Bytes;
 use crate::id::Digest;
+use crate::net::NetCode;
 use crate::value::{Describe, Value};
 use crate::wire::{Clock, CodecError, Reader, Wire, Writer};
 use crate::{wire_enum, wire_struct};
@@ -261,6 +262,8 @@ macro_rules! words {
     };
 }
 
+pub(crate) use words;
+
 words! {
     /// A standard stream.
     Stdio { 0 Stdin "stdin", 1 Stdout "stdout", 2 Stderr "stderr" }
@@ -304,6 +307,12 @@ words! {
         0 Descriptor "descriptor", 1 DirectoryStream "directory-entry-stream", 2 InputStream "input-stream",
         3 OutputStream "output-stream", 4 Pollable "pollable", 5 Error "error", 6 TerminalInput "terminal-input",
         7 TerminalOutput "terminal-output", 8 Refused "refused", 9 Bucket "bucket", 10 Cas "cas", 11 Savepoint "savepoint",
+        40 Network "network", 41 TcpSocket "tcp-socket", 42 UdpSocket "udp-socket", 43 AddressStream "resolve-address-stream",
+        44 IncomingDatagrams "incoming-datagram-stream", 45 OutgoingDatagrams "outgoing-datagram-stream",
+        50 Fields "fields", 51 IncomingRequest "incoming-request", 52 OutgoingRequest "outgoing-request", 53 RequestOptions "request-options",
+        54 ResponseOutparam "response-outparam", 55 IncomingResponse "incoming-response", 56 IncomingBody "incoming-body",
+        57 FutureTrailers "future-trailers", 58 OutgoingResponse "outgoing-response", 59 OutgoingBody "outgoing-body",
+        60 FutureIncomingResponse "future-incoming-response", 70 Client "client", 71 Message "message",
     }
 }
 
@@ -441,6 +450,11 @@ wire_enum! {
             /// The code.
             code: FsCode,
         },
+        /// The same, of a socket.
+        2 => Network {
+            /// The code.
+            code: NetCode,
+        },
     }
 }
 
@@ -449,6 +463,7 @@ impl Describe for StreamFault {
         match self {
             Self::Closed => Value::Word("closed".into()),
             Self::Failed { code } => code.describe(),
+            Self::Network { code } => code.describe(),
         }
     }
 }

@@ -58,6 +58,12 @@ impl Describe for bool {
     }
 }
 
+impl Describe for u16 {
+    fn describe(&self) -> Value {
+        Value::Number(u64::from(*self))
+    }
+}
+
 impl Describe for u32 {
     fn describe(&self) -> Value {
         Value::Number(u64::from(*self))

@@ -8,9 +8,13 @@
 //! ```
 
 use crate::bytes::Bytes;
-use crate::faults::{Base, CasFault, KvFault, TxnFault};
-use crate::id::RunId;
+use crate::faults::{Base, CasFault, KvFault, MsgFault, TxnFault};
+use crate::http::{FieldsFault, HttpFault, HttpKind, HttpPart, RequestHead, ResponseHead, SentWith};
+use crate::id::{RunId, SpaceName};
+use crate::joined::{Called, JoinFault};
 use crate::limits::LimitKind;
+use crate::message::MsgPart;
+use crate::net::{Datagram, Family, NetAddress, NetCode, NetIp, NetOption, Shutdown, Side};
 use crate::outcome::Outcome;
 use crate::resident::Entry;
 use crate::types::{
@@ -33,12 +37,14 @@ pub enum Class {
     Stage,
     /// Shows bytes to a person at once: compared, not shown again unless asked.
     Talk,
+    /// Reaches out to others while the guest waits: what is asked is durable before it goes out, and a replay takes the reply from the log.
+    Exchange,
 }
 
 impl Class {
     /// Whether a replay takes the reply from the log instead of executing the call.
     pub const fn answered_from_log(self) -> bool {
-        matches!(self, Self::Observe | Self::Talk)
+        matches!(self, Self::Observe | Self::Talk | Self::Exchange)
     }
 
     /// The word for it.
@@ -49,6 +55,7 @@ impl Class {
             Self::Read => "read",
             Self::Stage => "stage",
             Self::Talk => "talk",
+            Self::Exchange => "exchange",
         }
     }
 }
@@ -335,6 +342,132 @@ vocabulary! {
     /// The version of the space that the transaction reads.
     135 "txn.version" Read TxnVersion {} -> u64;
 
+    /// The request that a handler is to answer.
+    180 "http.request" Observe HttpRequest {} -> RequestHead;
+    /// Header fields are made.
+    181 "http.fields" Stage HttpFields { entries: Vec<(String, Bytes)> } -> Result<Handle, FieldsFault>;
+    /// The values of a field; the reply is an encoded list of byte strings.
+    182 "http.field-get" Read HttpFieldGet { fields: Handle, name: String } -> Payload;
+    /// Whether there is a field.
+    183 "http.field-has" Read HttpFieldHas { fields: Handle, name: String } -> bool;
+    /// Gives a field values, or none.
+    184 "http.field-set" Stage HttpFieldSet { fields: Handle, name: String, values: Vec<Bytes> } -> Result<(), FieldsFault>;
+    /// Adds a value to a field.
+    185 "http.field-append" Stage HttpFieldAppend { fields: Handle, name: String, value: Bytes } -> Result<(), FieldsFault>;
+    /// All fields; the reply is an encoded list of pairs.
+    186 "http.entries" Read HttpEntries { fields: Handle } -> Payload;
+    /// Fields of their own, which can be changed.
+    187 "http.fields-clone" Stage HttpFieldsClone { fields: Handle } -> Handle;
+    /// A part of a message's head.
+    188 "http.part" Read HttpGetPart { of: Handle, part: HttpPart } -> Option<String>;
+    /// Sets a part of a message's head; whether that can be.
+    189 "http.set-part" Stage HttpSetPart { of: Handle, part: HttpPart, to: Option<String> } -> bool;
+    /// The fields of a message.
+    190 "http.headers" Stage HttpHeaders { of: Handle } -> Handle;
+    /// A message is made, of fields if it has them.
+    191 "http.new" Stage HttpNew { kind: HttpKind, headers: Option<Handle> } -> Handle;
+    /// The body of a message, once.
+    192 "http.body" Stage HttpBody { of: Handle } -> Option<Handle>;
+    /// The stream of a body, once.
+    193 "http.stream" Stage HttpStream { body: Handle } -> Option<Handle>;
+    /// Nothing more of a body is wanted, or written: what the guest gets for it.
+    194 "http.finish" Stage HttpFinish { body: Handle, trailers: Option<Handle> } -> Result<Option<Handle>, HttpFault>;
+    /// Bytes of a body that comes in.
+    195 "http.body-read" Observe HttpBodyRead { stream: Handle, len: u64, blocking: bool } -> Result<Data, StreamFault>;
+    /// Bytes into a body that goes out.
+    196 "http.body-write" Stage HttpBodyWrite { stream: Handle, bytes: Payload } -> Result<(), StreamFault>;
+    /// The answer to the request; it leaves when it is committed.
+    197 "http.respond" Stage HttpRespond { out: Handle, response: Result<Handle, HttpFault> } -> ();
+    /// A request to others; what comes back is what the host adds to its fields.
+    198 "http.send" Exchange HttpSend { request: Handle, head: RequestHead } -> Result<SentWith, HttpFault>;
+    /// The answer of others, if it is there.
+    199 "http.response" Observe HttpResponse { future: Handle } -> Option<Result<ResponseHead, HttpFault>>;
+    /// Trailers of a body; Reel hands out none.
+    200 "http.trailers" Read HttpTrailers { future: Handle } -> ();
+    /// An answer before the answer.
+    202 "http.informational" Stage HttpInformational { out: Handle, status: u16, headers: Handle } -> Result<(), HttpFault>;
+    /// The HTTP error behind a stream error.
+    201 "http.error-code" Read HttpErrorCode { error: Handle } -> Option<HttpFault>;
+
+    /// The network, as a resource.
+    140 "net.instance" Stage NetInstance {} -> Handle;
+    /// The addresses of a name, to be asked for one by one.
+    141 "net.lookup" Exchange NetLookup { name: String } -> Result<Handle, NetCode>;
+    /// The next address of a name.
+    142 "net.next-address" Observe NetNextAddress { lookup: Handle } -> Result<Option<NetIp>, NetCode>;
+    /// A pollable for a socket.
+    143 "net.subscribe" Stage NetSubscribe { socket: Handle, side: Side } -> Handle;
+    /// A setting of a socket.
+    144 "net.option" Observe NetGetOption { socket: Handle, option: NetOption } -> Result<u64, NetCode>;
+    /// Changes a setting of a socket.
+    145 "net.set-option" Exchange NetSetOption { socket: Handle, option: NetOption, to: u64 } -> Result<(), NetCode>;
+    /// Where a socket is.
+    146 "net.local-address" Observe NetLocalAddress { socket: Handle } -> Result<NetAddress, NetCode>;
+    /// Where the other side of a socket is.
+    147 "net.remote-address" Observe NetRemoteAddress { socket: Handle } -> Result<NetAddress, NetCode>;
+    /// Which addresses a socket has.
+    148 "net.family" Read NetFamily { socket: Handle } -> Family;
+    /// How many datagrams may be sent now.
+    149 "udp.check-send" Observe UdpCheckSend { stream: Handle } -> Result<u64, NetCode>;
+    /// A TCP socket is made.
+    150 "tcp.create" Exchange TcpCreate { family: Family } -> Result<Handle, NetCode>;
+    /// Gives a socket an address.
+    151 "tcp.bind" Exchange TcpBind { socket: Handle, address: NetAddress } -> Result<(), NetCode>;
+    /// What came of it.
+    152 "tcp.finish-bind" Observe TcpFinishBind { socket: Handle } -> Result<(), NetCode>;
+    /// Wants a connection; it is begun when this is durable.
+    153 "tcp.connect" Exchange TcpConnect { socket: Handle, address: NetAddress } -> Result<(), NetCode>;
+    /// What came of it: the streams of the connection.
+    154 "tcp.finish-connect" Observe TcpFinishConnect { socket: Handle } -> Result<(Handle, Handle), NetCode>;
+    /// Wants to be connected to; it begins when this is durable.
+    155 "tcp.listen" Exchange TcpListen { socket: Handle } -> Result<(), NetCode>;
+    /// What came of it.
+    156 "tcp.finish-listen" Observe TcpFinishListen { socket: Handle } -> Result<(), NetCode>;
+    /// The next connection: its socket, and its streams.
+    157 "tcp.accept" Observe TcpAccept { socket: Handle } -> Result<(Handle, (Handle, Handle)), NetCode>;
+    /// Whether a socket listens.
+    158 "tcp.is-listening" Observe TcpIsListening { socket: Handle } -> bool;
+    /// Bytes that came over a connection.
+    159 "tcp.read" Observe TcpRead { stream: Handle, len: u64, blocking: bool } -> Result<Data, StreamFault>;
+    /// How many bytes a connection takes now.
+    160 "tcp.check-write" Observe TcpCheckWrite { stream: Handle, blocking: bool } -> Result<u64, StreamFault>;
+    /// Bytes for a connection; they leave when this is durable.
+    161 "tcp.write" Exchange TcpWrite { stream: Handle, bytes: Payload } -> Result<(), StreamFault>;
+    /// What was written shall leave; with `blocking`, it has.
+    162 "tcp.flush" Exchange TcpFlush { stream: Handle, blocking: bool } -> Result<(), StreamFault>;
+    /// Ends a connection in one direction or both.
+    163 "tcp.shutdown" Exchange TcpShutdown { socket: Handle, how: Shutdown } -> Result<(), NetCode>;
+    /// A UDP socket is made.
+    164 "udp.create" Exchange UdpCreate { family: Family } -> Result<Handle, NetCode>;
+    /// Gives a socket an address.
+    165 "udp.bind" Exchange UdpBind { socket: Handle, address: NetAddress } -> Result<(), NetCode>;
+    /// What came of it.
+    166 "udp.finish-bind" Observe UdpFinishBind { socket: Handle } -> Result<(), NetCode>;
+    /// The streams of a socket, for one other or for all.
+    167 "udp.stream" Exchange UdpStream { socket: Handle, remote: Option<NetAddress> } -> Result<(Handle, Handle), NetCode>;
+    /// Datagrams that came.
+    168 "udp.receive" Observe UdpReceive { stream: Handle, most: u64 } -> Result<Vec<Datagram>, NetCode>;
+    /// Datagrams that leave when this is durable; how many.
+    169 "udp.send" Exchange UdpSend { stream: Handle, datagrams: Vec<(Payload, Option<NetAddress>)> } -> Result<u64, NetCode>;
+    /// Who has subscribed to a topic; asked once for each topic of a transaction.
+    170 "msg.route" Observe MsgRoute { topic: String } -> Result<Vec<SpaceName>, MsgFault>;
+    /// Sends a message, delayed by so much, to those who have subscribed to its topic.
+    171 "msg.send" Stage MsgSend { topic: String, key: Option<Bytes>, payload: Payload, headers: Vec<(String, String)>, delay: Nanos } -> Result<(), MsgFault>;
+
+    /// A connection to the exchange of messages.
+    172 "msg.connect" Stage MsgConnect { name: String } -> Handle;
+    /// Ends one.
+    173 "msg.disconnect" Stage MsgDisconnect { client: Handle } -> ();
+    /// A message in the making that says this.
+    174 "msg.make" Stage MsgMake { data: Payload } -> Handle;
+    /// A part of a message in the making, or of one that has come.
+    175 "msg.get" Read MsgGet { message: Handle, part: MsgPart } -> Payload;
+    /// Sets a part of one.
+    176 "msg.set" Stage MsgSet { message: Handle, part: MsgPart, value: Payload } -> ();
+
+    /// A call of another guest as a part of this transaction: its name, the function, the arguments in WAVE; its run and what it gave.
+    210 "guest.call" Observe GuestCall { guest: String, function: String, arguments: Payload } -> Result<Called, JoinFault>;
+
     /// A function of an interface that was not granted (sockets, HTTP) answered with its refusal.
     100 "net.refused" Read NetRefused { interface: String, function: String } -> ();
 }
@@ -348,6 +481,12 @@ impl Describe for Outcome {
 impl Describe for RunId {
     fn describe(&self) -> Value {
         Value::Number(self.0)
+    }
+}
+
+impl Describe for SpaceName {
+    fn describe(&self) -> Value {
+        Value::Text(self.to_string())
     }
 }
 

@@ -8,13 +8,17 @@ use reel_abi::event::decode;
 use reel_abi::frame::FRAME_MAX_BYTES;
 use reel_abi::id::{Digest, RunId, Seq, WallTime};
 use reel_abi::limits::{LimitKind, Limits};
+use reel_abi::message::MsgPart;
 use reel_abi::outcome::{DirGrant, Disposition, Outcome, RunBegin, RunEnd};
 use reel_abi::record::{
     Cell, CellValue, Chunk, CommitRecord, Cut, Frame, HostChange, LogItem, OutboxEntry, Retention, SpaceChange,
 };
-use reel_abi::types::{Data, DescriptorFlags, FsCode, Handle, OpenFlags, Payload, Stdio, WallReading};
+use reel_abi::resident::Entry;
+use reel_abi::trace::Trace;
+use reel_abi::types::{Data, DescriptorFlags, FsCode, Handle, Nanos, OpenFlags, Payload, Stdio, WallReading};
 use reel_abi::vocabulary::{
-    ALL, Call, ClockWall, EventView, FsOpen, FsWrite, RandomBytes, RunBegins, RunEnds, StdioWrite,
+    ALL, Call, CallBegins, ClockWall, EventView, FsOpen, FsWrite, MsgSend, MsgSet, RandomBytes, RunBegins, RunEnds,
+    StdioWrite,
 };
 use reel_abi::wire::{Clock, CodecError, Reader, Wire, Writer};
 
@@ -115,12 +119,15 @@ fn golden() -> Vec<(&'static str, LogItem)> {
         args: vec!["app.wasm".into(), "--\u{e9}".into()],
         env: vec![("K".into(), "V".into())],
         dirs: vec![dir()],
+        net: vec!["example.com:443".into()],
+        calls: Vec::new(),
         limits: Limits::default(),
         space: space(),
         segment,
         version,
         commit_on_failure: true,
         engine: "engine".into(),
+        trace: Trace::parse(b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),
     };
     let cells = vec![
         Cell { family: 1, key: Bytes(b"a".to_vec()), value: CellValue::Inline { bytes: Bytes(b"1".to_vec()) } },
@@ -217,6 +224,18 @@ fn golden_events() -> Vec<u8> {
     event(&mut w, &open, &Err(FsCode::NoEntry));
     event(&mut w, &FsWrite { file: Handle(4), offset: 5, bytes: Payload::of(&[7; 100]) }, &Ok(100));
     event(&mut w, &StdioWrite { which: Stdio::Stdout, bytes: Bytes(b"hi\n".to_vec()) }, &Ok(()));
+    let order = MsgSend {
+        topic: "orders".into(),
+        key: Some(Bytes(b"k".to_vec())),
+        payload: Payload::of(b"a bicycle"),
+        headers: vec![("lang".into(), "en".into())],
+        delay: Nanos(5_000_000),
+    };
+    event(&mut w, &order, &Ok(()));
+    event(&mut w, &MsgSet { message: Handle(2), part: MsgPart::Data, value: Payload::of(b"two") }, &());
+    let (cell, topic) = (Bytes(b"\x01cccccccciiii".to_vec()), "orders".to_owned());
+    let entry = Entry::Message { cell, topic, name: "reel:guest/inbox@0.1.0#receive".into() };
+    event(&mut w, &CallBegins { entry, after: Some(RunId(299)) }, &());
     event(&mut w, &RunEnds { outcome: Outcome::Exit { code: 0 }, memory: Some(1) }, &());
     w.into_bytes()
 }
@@ -241,7 +260,7 @@ fn format_1_is_what_it_was() {
     while r.left() > 0 {
         names.push(EventView::take(&mut r).expect("event").name);
     }
-    assert_eq!(names.len(), 8);
+    assert_eq!(names.len(), 11);
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/format-1.txt");
     if std::env::var_os("REEL_WRITE_GOLDEN").is_some() {
         std::fs::write(path, &text).expect("write");

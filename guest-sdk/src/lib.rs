@@ -1,5 +1,5 @@
-//! What the author of a guest imports to speak of its transaction: buckets of keys and values, savepoints, commits on the way, and an end that
-//! keeps nothing.
+//! What the author of a guest imports to speak of its transaction: buckets of keys and values, messages, calls of other guests, savepoints, commits on the way, and an
+//! end that keeps nothing.
 //!
 //! Nothing of it is needed. An ordinary WASI program is a guest: its run is one transaction, and its exit code decides whether it commits. A
 //! program that uses this crate runs only where the interfaces `reel:guest` and `wasi:keyvalue` are (`reel inspect` shows what a program
@@ -37,8 +37,12 @@
 //! A panic ends a guest, within a closure as anywhere: it traps, and the host drops the open transaction.
 
 mod bindings;
+pub mod calls;
 pub mod keyvalue;
+pub mod messages;
 pub mod transaction;
 
+pub use calls::call;
 pub use keyvalue::{Bucket, Past, Range, Scan};
+pub use messages::Message;
 pub use transaction::{Version, abort, commit, savepoint, transaction, version};

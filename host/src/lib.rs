@@ -1,6 +1,7 @@
 //! Reel: a host that runs WebAssembly guests as database transactions and can replay every one of them.
 //!
-//! Low to high, and arrows only point down: [`port`] (what lies outside, as traits) · [`gate`] (the one door for host calls) ·
+//! Low to high, and arrows only point down: [`net`] (what of the network a guest was granted) ·
+//! [`port`] (what lies outside, as traits) · [`sockets`] (those of a guest) · [`gate`] (the one door for host calls) ·
 //! [`txn`] (what the open transaction has changed) · [`world`] (the only part with ambient authority) · [`calls`] (WASI translated
 //! into Reel's vocabulary) · [`engine`] (the only wasmtime configuration) · [`runtime`] (run, replay, resume, commit) · [`cli`].
 
@@ -8,7 +9,10 @@ pub mod calls;
 pub mod cli;
 pub mod engine;
 pub mod gate;
+pub mod net;
 pub mod port;
 pub mod runtime;
+pub mod server;
+pub mod sockets;
 pub mod txn;
 pub mod world;

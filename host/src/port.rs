@@ -5,10 +5,18 @@
 
 use std::future::Future;
 use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
+use std::task::{Context, Poll};
 
+use reel_abi::faults::MsgFault;
+use reel_abi::http::{Fields, HttpFault, RequestHead, RequestOptions, ResponseHead};
+use reel_abi::id::SpaceName;
+use reel_abi::net::{Family, NetCode, NetOption, Shutdown};
 use reel_abi::record::HostChange;
 use reel_abi::types::{DirEntry, FsCode, HostNode};
+
+use crate::net::grants::Grants;
 
 /// Time.
 pub trait Clock: Send + Sync {
@@ -48,6 +56,34 @@ pub trait Output: Send {
     fn is_terminal(&self) -> bool;
 }
 
+/// A request to others.
+pub struct HttpCall {
+    /// Its head, complete.
+    pub head: RequestHead,
+    /// Its body.
+    pub body: Vec<u8>,
+    /// Fields that follow the body.
+    pub trailers: Fields,
+    /// How long they may take.
+    pub options: RequestOptions,
+    /// What the guest may reach: names are no way around it.
+    pub net: Grants,
+}
+
+/// An answer of others.
+pub struct HttpReply {
+    /// Its head.
+    pub head: ResponseHead,
+    /// Its body, as it comes.
+    pub body: Box<dyn Input>,
+}
+
+/// HTTP to others.
+pub trait HttpClient: Send + Sync {
+    /// Sends it, again only if that is safe, and waits for the head of the answer.
+    fn send(&self, call: HttpCall) -> Waiting<'static, Result<HttpReply, HttpFault>>;
+}
+
 /// A directory of the host. Paths are relative, with `/`, without `.` or `..`; the empty path is the directory itself. No method follows
 /// a symbolic link in the last component, and none leaves the directory by any other.
 pub trait HostDir: Send {
@@ -61,4 +97,67 @@ pub trait HostDir: Send {
     fn apply(&self, change: &HostChange, content: &mut dyn io::Read) -> io::Result<()>;
     /// Returns when all that was applied is on disk.
     fn sync(&self) -> io::Result<()>;
+}
+
+/// The network. Whoever calls has made sure that it was granted, and that the log that explains it is durable.
+pub trait Network: Send + Sync {
+    /// A TCP socket, which does nothing yet.
+    fn tcp(&self, family: Family) -> Result<Box<dyn TcpPort>, NetCode>;
+    /// A UDP socket, which does nothing yet.
+    fn udp(&self, family: Family) -> Result<Box<dyn UdpPort>, NetCode>;
+    /// The addresses of a name. Keeps no thread of the caller; how many are under way at once is bounded.
+    fn lookup(&self, name: &str) -> Waiting<'static, Result<Vec<IpAddr>, NetCode>>;
+}
+
+/// What all sockets have.
+pub trait SocketPort: Send {
+    /// Gives it an address of this machine.
+    fn bind(&mut self, address: SocketAddr) -> Result<(), NetCode>;
+    /// Its address.
+    fn local_address(&self) -> Result<SocketAddr, NetCode>;
+    /// The address of the other side.
+    fn remote_address(&self) -> Result<SocketAddr, NetCode>;
+    /// A setting.
+    fn option(&self, option: NetOption) -> Result<u64, NetCode>;
+    /// Changes a setting; what the system does not allow is brought into its bounds.
+    fn set_option(&mut self, option: NetOption, to: u64) -> Result<(), NetCode>;
+}
+
+/// A TCP socket. What is polled wakes the last who has polled the same.
+pub trait TcpPort: SocketPort {
+    /// Begins to connect.
+    fn connect(&mut self, address: SocketAddr) -> Result<(), NetCode>;
+    /// Whether it is connected, once that is known.
+    fn poll_connected(&mut self, context: &mut Context<'_>) -> Poll<Result<(), NetCode>>;
+    /// Begins to listen.
+    fn listen(&mut self, backlog: u32) -> Result<(), NetCode>;
+    /// The next connection.
+    fn poll_accept(&mut self, context: &mut Context<'_>) -> Poll<Result<Box<dyn TcpPort>, NetCode>>;
+    /// At least one byte and at most `most`; none at the end.
+    fn poll_read(&mut self, context: &mut Context<'_>, most: usize) -> Poll<Result<Vec<u8>, NetCode>>;
+    /// Takes at least one of the bytes.
+    fn poll_write(&mut self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<Result<usize, NetCode>>;
+    /// Ends it in one direction or both.
+    fn shutdown(&mut self, how: Shutdown) -> Result<(), NetCode>;
+}
+
+/// A UDP socket. What is polled wakes the last who has polled the same.
+pub trait UdpPort: SocketPort {
+    /// From here on it has to do with this address alone; with nothing, with all again.
+    fn connect(&mut self, address: Option<SocketAddr>) -> Result<(), NetCode>;
+    /// The next datagram.
+    fn poll_receive(&mut self, context: &mut Context<'_>) -> Poll<Result<(Vec<u8>, SocketAddr), NetCode>>;
+    /// Sends a datagram, to the address it is connected to if there is none.
+    fn poll_send(
+        &mut self,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+        to: Option<SocketAddr>,
+    ) -> Poll<Result<(), NetCode>>;
+}
+
+/// Who has subscribed to what.
+pub trait Topics: Send + Sync {
+    /// The spaces that get what a guest of `sender` sends to a topic, or what the guest is told instead. An error is one of the host.
+    fn receivers(&self, topic: &str, sender: &SpaceName) -> Result<Result<Vec<SpaceName>, MsgFault>, String>;
 }

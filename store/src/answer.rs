@@ -1,6 +1,6 @@
-//! How the committer's answer reaches who asked: a thread that waits is woken, or a callback is called.
+//! How an answer reaches who asked: a thread that waits is woken, or a callback is called.
 //!
-//! Every question is answered, whatever happens to the committer.
+//! Every question is answered, whatever happens to the committer; unless who asked takes it back.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock};
@@ -10,7 +10,7 @@ use crate::chain::Head;
 use crate::error::AppendError;
 use crate::submission::Receipt;
 
-/// What the committer says.
+/// What is said to who asked.
 #[derive(Debug, Clone)]
 pub(crate) enum Answer {
     Receipt(Receipt),
@@ -39,7 +39,7 @@ impl Answer {
     }
 }
 
-type Answered = Result<Answer, AppendError>;
+pub(crate) type Answered = Result<Answer, AppendError>;
 
 /// The way back to who asked.
 pub(crate) struct Reply(Option<Way>);
@@ -68,6 +68,11 @@ impl Reply {
     /// Answers.
     pub(crate) fn send(mut self, answered: Answered) {
         self.answer(answered);
+    }
+
+    /// Never answers.
+    pub(crate) fn cancel(mut self) {
+        self.0 = None;
     }
 
     fn answer(&mut self, answered: Answered) {

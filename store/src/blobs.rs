@@ -176,12 +176,6 @@ impl Blobs {
         self.shared.lock().put
     }
 
-    /// Up to which ticket all is durable; everything, once writing has failed, for then nothing is worth waiting for.
-    pub(crate) fn durable(&self) -> u64 {
-        let queue = self.shared.lock();
-        if queue.failed.is_some() { u64::MAX } else { queue.durable }
-    }
-
     /// Why nothing can be written any more.
     pub(crate) fn failed(&self) -> Option<Fault> {
         self.shared.lock().failed.clone()

@@ -15,15 +15,14 @@ use reel_abi::id::{SpaceName, TagName, Version, WallTime};
 use reel_abi::record::{LogItem, Retention};
 
 use crate::answer::{Answer, Reply};
+use crate::batch::Batch;
 use crate::chain::Head;
-use crate::committer::{Batch, Committer};
-use crate::cuts;
 use crate::error::{AppendError, ReadError};
-use crate::queue::{Entry, Work};
-use crate::spaces::pruned;
+use crate::pending::Reach;
+use crate::sequencer::{Tell, Work};
 use crate::store::{Shared, Store};
 
-/// Bytes of a deed in the queue, about.
+/// Bytes of a deed in a batch, about.
 const DEED_BYTES: usize = 256;
 
 /// What is to be done.
@@ -81,7 +80,7 @@ impl Store {
     ) -> Result<(), AppendError> {
         let deed = Deed::Fork { source: source.clone(), from, name: name.clone(), at };
         let reply = Reply::call(|answer| then(answer.and_then(Answer::head)));
-        self.enqueue(Entry { work: history(deed), bytes: DEED_BYTES, ticket: 0, answer: Some(reply) })
+        self.place(history(deed), DEED_BYTES, Tell::Later(reply)).map(drop)
     }
 
     /// Adds a version to a space, equal to its version `to`, if it still stands at `expected`. Durable on return. It can itself
@@ -121,16 +120,17 @@ fn history(deed: Deed) -> Work {
     Work::History(Box::new(deed))
 }
 
-impl Committer {
+impl Shared {
     /// Checks a deed and adds its item.
     pub(crate) fn stage_deed(&self, batch: &mut Batch, deed: Deed) -> Result<Answer, AppendError> {
         match deed {
             Deed::Fork { source, from, name, at } => {
-                self.check_version(batch, &source, from)?;
-                if let Some(head) = self.head(batch, &name)? {
+                self.check_version_of(&source, from)?;
+                if let Some(head) = self.standing_head(batch, &name)? {
                     return Err(AppendError::Exists { space: name, head });
                 }
-                let version = self.last(batch, &name)?.map_or(Version(0), |last| last.version.next());
+                let last = self.last_head(&name, Reach::Ordered).map_err(|error| self.unreadable(error))?;
+                let version = last.map_or(Version(0), |last| last.version.next());
                 Ok(Answer::Head(self.open(batch, (name, version), (source, from), at)))
             }
             Deed::Rollback { space, expected, to, at } => {
@@ -138,43 +138,34 @@ impl Committer {
                 if head != expected {
                     return Err(AppendError::Moved { space, expected, head });
                 }
-                self.check_version(batch, &space, to)?;
+                self.check_version_of(&space, to)?;
                 let version = head.version.next();
                 Ok(Answer::Head(self.open(batch, (space.clone(), version), (space, to), at)))
             }
             Deed::Remove { space, at } => {
-                let head = self.living(batch, &space)?;
+                self.living(batch, &space)?;
                 batch.standing.heads.insert(space.clone(), None);
-                batch.gone.insert(space.clone(), head);
-                batch.push(LogItem::SpaceRemoved { space, at });
+                self.push(batch, LogItem::SpaceRemoved { space, at });
                 Ok(Answer::Done)
             }
             Deed::SetTag { tag, space, head, at } => {
-                self.check_version(batch, &space, head)?;
-                batch.tags.insert(tag.clone(), true);
-                batch.pinned = true;
+                self.check_version_of(&space, head)?;
                 let Head { segment, version } = head;
-                batch.push(LogItem::TagSet { tag, space, segment, version, at });
+                self.push(batch, LogItem::TagSet { tag, space, segment, version, at });
                 Ok(Answer::Done)
             }
             Deed::RemoveTag { tag, at } => {
-                let there = match batch.tags.get(&tag) {
-                    Some(there) => *there,
-                    None => self.shared.tag(&tag).map_err(|error| self.unreadable(error))?.is_some(),
-                };
-                if !there {
+                if self.tag(&tag, Reach::Ordered).map_err(|error| self.unreadable(error))?.is_none() {
                     return Err(AppendError::NoSuchTag(tag));
                 }
-                batch.tags.insert(tag.clone(), false);
-                batch.push(LogItem::TagRemoved { tag, at });
+                self.push(batch, LogItem::TagRemoved { tag, at });
                 Ok(Answer::Done)
             }
             Deed::Retain { retention, pins } => {
-                if batch.pinned || self.shared.live.read().pins != pins {
+                if self.memory(Reach::Ordered).pins() != pins {
                     return Ok(Answer::Again);
                 }
-                batch.retained = Some(retention.clone());
-                batch.push(LogItem::Retained { retention });
+                self.push(batch, LogItem::Retained { retention });
                 Ok(Answer::Done)
             }
         }
@@ -188,39 +179,22 @@ impl Committer {
         (source, from): (SpaceName, Head),
         at: WallTime,
     ) -> Head {
-        let segment = self.shared.live.write().take_segment();
+        let segment = self.live.write().take_segment();
         let opened = Head { segment, version };
         batch.standing.heads.insert(space.clone(), Some(opened));
-        batch.pinned = true;
         let parent = (from.segment, from.version);
-        batch.push(LogItem::Branched { space, segment, version, source, parent, at });
+        self.push(batch, LogItem::Branched { space, segment, version, source, parent, at });
         opened
     }
 
     fn living(&self, batch: &mut Batch, space: &SpaceName) -> Result<Head, AppendError> {
-        self.head(batch, space)?.ok_or_else(|| AppendError::NoSuchSpace(space.clone()))
-    }
-
-    /// Where a name stands, or stood when it was removed.
-    fn last(&self, batch: &mut Batch, space: &SpaceName) -> Result<Option<Head>, AppendError> {
-        if let Some(head) = self.head(batch, space)? {
-            return Ok(Some(head));
-        }
-        match batch.gone.get(space) {
-            Some(head) => Ok(Some(*head)),
-            None => self.shared.last_head(space).map_err(|error| self.unreadable(error)),
-        }
+        self.standing_head(batch, space)?.ok_or_else(|| AppendError::NoSuchSpace(space.clone()))
     }
 
     /// Refuses a head that is no version of the space.
-    fn check_version(&self, batch: &Batch, space: &SpaceName, head: Head) -> Result<(), AppendError> {
-        if let Some(retention) = &batch.retained
-            && cuts::cut(retention, head.segment).is_some_and(|cut| cuts::is_gone(cut, head.version))
-        {
-            return Err(self.unreadable(pruned(format!("version {} of {space}", head.version), retention)));
-        }
-        self.shared.check_version(space, head).map_err(|error| match error {
-            ReadError::NoSuchHead(head) => match self.shared.last_head(space) {
+    fn check_version_of(&self, space: &SpaceName, head: Head) -> Result<(), AppendError> {
+        self.check_version(space, head, Reach::Ordered).map_err(|error| match error {
+            ReadError::NoSuchHead(head) => match self.last_head(space, Reach::Ordered) {
                 Ok(Some(newest)) => {
                     AppendError::NoSuchVersion { space: space.clone(), head, newest: Some(newest.version) }
                 }
@@ -231,20 +205,13 @@ impl Committer {
         })
     }
 
-    /// Something needed for deciding cannot be read.
-    pub(crate) fn unreadable(&self, error: ReadError) -> AppendError {
-        AppendError::unreadable(error, self.shared.state.path())
-    }
-}
-
-impl Shared {
-    /// [`ReadError::NoSuchHead`] unless the head is a version of the space, written in the log.
-    pub(crate) fn check_version(&self, space: &SpaceName, head: Head) -> Result<(), ReadError> {
-        if self.live.read().is_promised(head.segment) {
+    /// [`ReadError::NoSuchHead`] unless the head is a version of the space, written in the log or ordered.
+    fn check_version(&self, space: &SpaceName, head: Head, reach: Reach) -> Result<(), ReadError> {
+        if self.memory(reach).is_promised(head.segment) {
             return Err(ReadError::NoSuchHead(head));
         }
-        match self.segment(head.segment)? {
-            Some(segment) if segment.space == *space => self.chain(head).map(drop),
+        match self.segment(head.segment, reach)? {
+            Some(segment) if segment.space == *space => self.chain(head, reach).map(drop),
             _ => Err(ReadError::NoSuchHead(head)),
         }
     }

@@ -18,6 +18,7 @@ use reel_abi::id::{CommitNo, SegmentId, Version};
 
 use crate::chain::Head;
 use crate::error::{ReadError, Trouble};
+use crate::pending::Reach;
 use crate::redb_file::{ascending, table};
 use crate::store::{Shared, Store};
 use crate::tables::{CELLS, CellKey, cell_key_family, cell_key_part, cell_key_version};
@@ -63,9 +64,9 @@ fn between(a: &[Head], b: &[Head]) -> Vec<Stretch> {
 impl Shared {
     fn changed(&self, a: Head, b: Head) -> Result<Vec<(u8, Vec<u8>)>, ReadError> {
         let mut keys = Keys::new();
-        for mut stretch in between(&self.chain(a)?, &self.chain(b)?) {
+        for mut stretch in between(&self.chain(a, Reach::Durable)?, &self.chain(b, Reach::Durable)?) {
             // What is at the version at which a segment opens was copied from below.
-            if let Some(of) = self.segment(stretch.segment)? {
+            if let Some(of) = self.segment(stretch.segment, Reach::Durable)? {
                 stretch.after = stretch.after.max(of.opened);
             }
             if !self.add_committed(stretch, &mut keys)? {
@@ -78,7 +79,7 @@ impl Shared {
     /// Adds the keys that the commits of these versions name; `false` if a commit's row is not there any more.
     fn add_committed(&self, stretch: Stretch, keys: &mut Keys) -> Result<bool, ReadError> {
         let Stretch { segment, after, through } = stretch;
-        let Some(of) = self.segment(segment)? else { return Ok(false) };
+        let Some(of) = self.segment(segment, Reach::Durable)? else { return Ok(false) };
         for version in after.next().0..=through.0 {
             let Some(origin) = self.origin(&of.space, Version(version))? else { return Ok(false) };
             if origin.commit == CommitNo(0) {

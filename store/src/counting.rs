@@ -1,7 +1,7 @@
 //! Counters: numbers in cells that transactions add to without reading them.
 //!
-//! The committer knows the numbers that were counted lately, what is staged in the batch at hand included, so that counting
-//! seldom reads anything.
+//! The numbers that were counted lately are known, those that are only ordered included, so that counting seldom reads
+//! anything.
 
 use std::collections::BTreeMap;
 

@@ -7,6 +7,7 @@ use reel_abi::record::CellValue;
 
 use crate::chain::{Head, Segment};
 use crate::error::{ReadError, Trouble};
+use crate::pending::Reach;
 use crate::slice::Origin;
 use crate::state;
 use crate::store::{Shared, Store};
@@ -119,10 +120,10 @@ impl Shared {
 
     /// The branch at which a version was opened; `None` if it was opened by a run.
     fn branched(&self, space: &SpaceName, version: Version) -> Result<Option<Made>, ReadError> {
-        let Some((opened, segment)) = self.opening(space, version)? else { return Ok(None) };
-        let parent = self.segment(segment)?.and_then(|segment| segment.parent);
+        let Some((opened, segment)) = self.opening(space, version, Reach::Durable)? else { return Ok(None) };
+        let parent = self.segment(segment, Reach::Durable)?.and_then(|segment| segment.parent);
         let Some((parent, seen)) = parent.filter(|_| opened == version) else { return Ok(None) };
-        let source = self.segment(parent)?.ok_or(crate::chain::ChainError::Unknown(parent))?.space;
+        let source = self.segment(parent, Reach::Durable)?.ok_or(crate::chain::ChainError::Unknown(parent))?.space;
         Ok(Some(if source == *space { Made::Rollback { to: seen } } else { Made::Fork { source, version: seen } }))
     }
 
@@ -138,8 +139,8 @@ impl Shared {
 
     fn key_history(&self, head: Head, family: u8, key: &[u8], limit: usize) -> Result<Vec<Change>, ReadError> {
         let mut changes = Vec::new();
-        for at in self.chain(head)? {
-            let Some(Segment { space, opened, .. }) = self.segment(at.segment)? else { break };
+        for at in self.chain(head, Reach::Durable)? {
+            let Some(Segment { space, opened, .. }) = self.segment(at.segment, Reach::Durable)? else { break };
             for (version, value) in self.cell_versions(at, family, key, limit.saturating_sub(changes.len()))? {
                 // No commit makes the version at which a segment opens: what is there was copied from below.
                 if version == opened {

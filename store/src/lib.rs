@@ -5,19 +5,23 @@
 //!   link over itself and the row before, because redb's own checksum does not withstand chosen content.
 //! - State (cells, heads, indexes) is derived: it can be deleted at any time and is rebuilt from the log.
 //! - A blob is durable before the row that names it.
+//! - There is one order, that of the log, and each transaction is decided on against all that lies before it, durable or not.
+//!   What is not durable is read only by who asks for it.
 //! - What is committed but not yet in `state.redb` is read from memory; a reader never notices the difference.
 //! - Whatever bytes a file holds, the answer is a typed error: never a panic, never unbounded work.
 //!
 //! This crate reads no clock and no environment, knows nothing of WebAssembly, and never interprets events.
 //!
 //! ```text
-//! append ──> queue ──> committer ──one durable redb commit──> log/NNNNNNNN.redb
-//!                          │ absorb                               │ on opening: rows after `applied`
-//!                          v                                      v
-//!                  slice in memory <──────────────────────────────┘
-//!                          │ frozen when large, written sorted
-//!                          v
-//!                     state.redb        reads: active slice, frozen slice, state.redb
+//! order, append ──decided, encoded──> open batch ──committer, one durable redb commit──> log/NNNNNNNN.redb
+//!                                         │ absorb                                          │ on opening: rows after `applied`
+//!                                         v                                                 │
+//!                    pending slice (read by who begins at the newest)                       │
+//!                                         │ when durable                                    v
+//!                                 slices in memory <────────────────────────────────────────┘
+//!                                         │ frozen when large, written sorted
+//!                                         v
+//!                                    state.redb        reads: pending slices if asked for, those in memory, state.redb
 //! ```
 
 mod answer;
@@ -32,6 +36,7 @@ mod committer;
 mod compare;
 mod counting;
 mod cuts;
+mod deciding;
 mod dir;
 mod error;
 #[cfg(test)]
@@ -44,9 +49,9 @@ mod live;
 mod log;
 mod merger;
 mod opening;
+mod pending;
 mod prepared;
 mod prune;
-mod queue;
 mod reads;
 mod recent;
 mod redb_file;
@@ -54,6 +59,7 @@ mod retention;
 mod row;
 mod runs;
 mod scan;
+mod sequencer;
 mod slice;
 mod spaces;
 mod state;
@@ -62,6 +68,7 @@ mod submission;
 mod sweep;
 mod tables;
 mod tags;
+mod tally;
 mod threads;
 mod upkeep;
 mod verify;
@@ -72,12 +79,14 @@ pub use blobs::{BLOCK_BYTES, Blobs};
 pub use chain::Head;
 pub use error::{AppendError, OpenError, ReadError};
 pub use history::{Change, Made, VersionRecord};
+pub use opening::Options;
 pub use reads::ReadSet;
 pub use redb_file::tells_panics;
 pub use retention::{Policy, RetentionPlan, RetentionReport};
 pub use runs::{FrameRef, RunRecord};
 pub use store::Store;
-pub use submission::{Counter, Ending, Proposal, Receipt, Submission};
+pub use submission::{Counter, Elsewhere, Ending, Joined, JoinedRun, Part, Proposal, Receipt, Submission};
 pub use tags::Tag;
+pub use tally::Tally;
 pub use verify::{Place, Problem, VerifyReport};
 pub use view::View;

@@ -50,7 +50,7 @@ pub(crate) struct Live {
     pub(crate) newest: Newest,
     /// What the newest retention left; views of the rest are refused.
     pub(crate) retention: Option<Arc<Retention>>,
-    /// How many forks, rollbacks and tags there were since the database was opened: each may name a version of the past.
+    /// How many forks, rollbacks, removals and tags there were since the database was opened: each may name a version of the past.
     pub(crate) pins: u64,
     /// The last row of the log.
     pub(crate) end: RowEnd,
@@ -65,19 +65,19 @@ impl Live {
         self.active.merge(slice);
     }
 
-    /// Shows readers what was committed. A large slice is only put beside the others, which costs nothing, and is to be merged
-    /// with them later; says whether that is so.
-    pub(crate) fn publish(&mut self, slice: Slice) -> bool {
+    /// Shows readers what was committed: puts it beside the others, which costs nothing.
+    pub(crate) fn publish(&mut self, slice: Slice) {
         self.learn(&slice);
-        if self.fresh.is_empty() && slice.rows <= 1 && slice.commits.len() <= AT_ONCE {
-            self.active.merge(slice);
-            return false;
-        }
         self.fresh.push_back(slice);
-        if self.fresh.len() > FRESH {
+    }
+
+    /// Merges what is merged quickly, or would be too much beside the others; says whether there is more, to be merged later.
+    pub(crate) fn tidy(&mut self) -> bool {
+        let quick = |slice: &Slice| slice.rows <= 1 && slice.commits.len() <= AT_ONCE;
+        if self.fresh.len() > FRESH || (self.fresh.len() == 1 && self.fresh.iter().all(quick)) {
             self.merge_oldest();
         }
-        true
+        !self.fresh.is_empty()
     }
 
     /// Merges the oldest of the slices that were put aside; says whether there was one.
@@ -102,10 +102,13 @@ impl Live {
         newest.commit = slice.commits.last_key_value().map_or(newest.commit, |(commit, _)| newest.commit.max(commit.0));
         let segment = slice.segments.last_key_value();
         newest.segment = segment.map_or(newest.segment, |(segment, _)| newest.segment.max(segment.0));
-        for (space, _) in slice.openings.keys() {
-            self.reserved.remove(space);
+        for (space, version) in slice.openings.keys() {
+            // What is promised after that is for when the name is free again.
+            if self.reserved.get(space).is_some_and(|promised| promised.version <= *version) {
+                self.reserved.remove(space);
+            }
         }
-        self.pins += (slice.branches + slice.tags.len()) as u64;
+        self.pins += slice.pins();
         if let Some(retention) = &slice.retained {
             self.retention = Some(retention.clone());
         }

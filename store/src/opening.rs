@@ -12,7 +12,7 @@ use reel_abi::record::LogItem;
 use crate::dir::{self, Dir};
 use crate::error::{Fault, FaultKind, OpenError, Trouble};
 use crate::live::Live;
-use crate::log::Log;
+use crate::log::{LOG_FILE_BYTES, Log};
 use crate::prune;
 use crate::redb_file::RedbFile;
 use crate::row::{self, RowEnd};
@@ -21,6 +21,23 @@ use crate::state::{self, Newest};
 /// redb's cache for the state, filled only by what is read: indexes and small cells are read again and again. Measured with a million keys of 100
 /// bytes, read at random: 5.6 us a read with 128 MiB, 2.3 with this (bare redb with its 1 GiB: 1.6).
 const STATE_CACHE_BYTES: usize = 512 << 20;
+
+/// How a database is opened.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Whether one is made if there is none.
+    pub create: bool,
+    /// The most of the state that is kept in memory, in bytes.
+    pub cache_bytes: usize,
+    /// From this size on a file of the log is closed and another begun, in bytes.
+    pub log_file_bytes: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { create: false, cache_bytes: STATE_CACHE_BYTES, log_file_bytes: LOG_FILE_BYTES }
+    }
+}
 
 /// An opened database before its threads.
 pub(crate) struct Opened {
@@ -31,11 +48,11 @@ pub(crate) struct Opened {
     pub(crate) end: RowEnd,
 }
 
-/// Opens a database; makes it first if `create`.
-pub(crate) fn open(root: &Path, owner: &str, create: bool, log_file_bytes: u64) -> Result<Opened, OpenError> {
-    let dir = Arc::new(Dir::open(root, owner, create)?);
-    let (log, end) = Log::open(dir.clone(), log_file_bytes)?;
-    let mut state = RedbFile::new(dir.state(), STATE_CACHE_BYTES);
+/// Opens a database.
+pub(crate) fn open(root: &Path, owner: &str, options: &Options) -> Result<Opened, OpenError> {
+    let dir = Arc::new(Dir::open(root, owner, options.create)?);
+    let (log, end) = Log::open(dir.clone(), options.log_file_bytes)?;
+    let mut state = RedbFile::new(dir.state(), options.cache_bytes);
     forget_other_layout(&dir, &mut state)?;
     let (mut applied, mut newest) = match applied(&state) {
         Ok((RowEnd { position: Position(0), .. }, _)) => begin_again(&dir, &log, &mut state, end)?,
@@ -75,7 +92,7 @@ fn forget_other_layout(dir: &Dir, state: &mut RedbFile) -> Result<(), OpenError>
     let path = dir.state();
     dir::remove(&path).map_err(|e| OpenError::from(Trouble::Io(e).in_file(&path)))?;
     tracing::info!("the state was laid out by another build, making it again from the log");
-    *state = RedbFile::new(path, STATE_CACHE_BYTES);
+    *state = state.anew(path);
     Ok(())
 }
 
@@ -87,7 +104,7 @@ fn restart(dir: &Dir, state: &mut RedbFile, fault: Fault) -> Result<(), OpenErro
     let _ = state.close();
     let aside = dir::set_aside(&path).map_err(|e| OpenError::from(Trouble::Io(e).in_file(&path)))?;
     tracing::warn!("{fault}; set aside as {}, making it again from the log", aside.display());
-    *state = RedbFile::new(path, STATE_CACHE_BYTES);
+    *state = state.anew(path);
     Ok(())
 }
 
@@ -128,7 +145,7 @@ fn begin_again(dir: &Dir, log: &Log, state: &mut RedbFile, end: RowEnd) -> Resul
         }
         state.close()?;
         dir::copy(&base, &path).map_err(in_state)?;
-        *state = RedbFile::new(path, STATE_CACHE_BYTES);
+        *state = state.anew(path);
         return Ok(applied(state)?);
     }
     let what = format!("the rows up to {gone} are gone, and so is the state that stands for them (log/NNNNNNNN.base)");

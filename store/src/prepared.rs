@@ -1,15 +1,15 @@
-//! A submission in the form that costs the committer least: sorted, encoded where its numbers do not matter, with the keys that the
-//! state will have. Made on the caller's thread, of which there are many; the committer is one.
+//! A submission in the form that costs least under the lock of the order: sorted, encoded where its numbers do not matter, with the
+//! keys that the state will have. Made before, by threads of which there are many; the lock is one.
 
-use reel_abi::id::{CommitNo, RunId, SpaceName, Version, WallTime};
-use reel_abi::outcome::Disposition;
-use reel_abi::record::{CellValue, Frame, OutboxEntry};
+use reel_abi::id::{CommitNo, RunId, SegmentId, SpaceName, Version, WallTime};
+use reel_abi::outcome::{Disposition, RunBegin};
+use reel_abi::record::{Cell, CellValue, Frame, OutboxEntry};
 use reel_abi::wire::{Wire, Writer};
 
 use crate::chain::Head;
 use crate::error::AppendError;
 use crate::reads::ReadSet;
-use crate::submission::{Counter, Ending, Proposal, Submission};
+use crate::submission::{Counter, Elsewhere, Ending, JoinedRun, Part, Proposal, Submission};
 use crate::tables::CellKey;
 
 /// A cell under the key that it has in the state; its version is set when it is known.
@@ -44,6 +44,38 @@ pub(crate) struct PreparedCommit {
     pub(crate) cells: Vec<KeyedCell>,
     pub(crate) counters: Vec<Counter>,
     pub(crate) outbox: Vec<OutboxEntry>,
+    pub(crate) others: Vec<PreparedElsewhere>,
+    pub(crate) parts: Vec<PreparedPart>,
+    pub(crate) runs: Vec<PreparedRun>,
+    pub(crate) only_asks: bool,
+}
+
+/// What was read and is to be written in a space beside the own.
+#[derive(Debug)]
+pub(crate) struct PreparedPart {
+    pub(crate) space: SpaceName,
+    pub(crate) base: Head,
+    pub(crate) reads: ReadSet,
+    pub(crate) cells: Vec<KeyedCell>,
+    pub(crate) counters: Vec<Counter>,
+}
+
+/// A run that ends with the transaction of another.
+#[derive(Debug)]
+pub(crate) struct PreparedRun {
+    pub(crate) run: RunId,
+    pub(crate) begun: Option<PreparedBegin>,
+    pub(crate) frames: Vec<Frame>,
+    pub(crate) end: PreparedEnd,
+    pub(crate) part: Option<usize>,
+}
+
+/// What is to be written in another space. Its cells have a segment when the committer knows where the space stands.
+#[derive(Debug)]
+pub(crate) struct PreparedElsewhere {
+    pub(crate) space: SpaceName,
+    pub(crate) cells: Vec<KeyedCell>,
+    pub(crate) counters: Vec<Counter>,
 }
 
 /// How a run ends, but for what became of its transaction.
@@ -60,20 +92,20 @@ impl Prepared {
     pub(crate) fn new(submission: Submission) -> Result<Self, AppendError> {
         submission.check()?;
         let Submission { run, begun, frames, commit, ending } = submission;
-        let begun = begun.map(|begin| PreparedBegin {
-            head: Head { segment: begin.segment, version: begin.version },
-            at: begin.at,
-            encoded: begin.to_bytes().into(),
-            space: begin.space,
-        });
+        let begun = begun.map(PreparedBegin::new);
         Ok(Self { run, begun, frames, commit: commit.map(PreparedCommit::new), ending: ending.map(PreparedEnd::new) })
     }
 
     /// About how many bytes it has.
     pub(crate) fn bytes(&self) -> usize {
-        let frames: usize = self.frames.iter().map(|frame| 64 + frame.packed.len()).sum();
-        let begin = self.begun.as_ref().map_or(0, |begin| begin.encoded.len());
-        let cells = self.commit.iter().flat_map(|commit| &commit.cells);
+        let runs = self.commit.iter().flat_map(|commit| &commit.runs);
+        let frames = self.frames.iter().chain(runs.clone().flat_map(|run| &run.frames));
+        let frames: usize = frames.map(|frame| 64 + frame.packed.len()).sum();
+        let begins = self.begun.iter().chain(runs.filter_map(|run| run.begun.as_ref()));
+        let begin: usize = begins.map(|begin| begin.encoded.len()).sum();
+        let elsewhere = self.commit.iter().flat_map(|commit| &commit.others).flat_map(|other| &other.cells);
+        let joined = self.commit.iter().flat_map(|commit| &commit.parts).flat_map(|part| &part.cells);
+        let cells = self.commit.iter().flat_map(|commit| &commit.cells).chain(elsewhere).chain(joined);
         let cell = |(key, value): &KeyedCell| match value {
             CellValue::Inline { bytes } => 16 + key.bytes().len() + bytes.len(),
             _ => 56 + key.bytes().len(),
@@ -82,27 +114,66 @@ impl Prepared {
     }
 }
 
+impl PreparedBegin {
+    fn new(begin: RunBegin) -> Self {
+        let head = Head { segment: begin.segment, version: begin.version };
+        Self { head, at: begin.at, encoded: begin.to_bytes().into(), space: begin.space }
+    }
+}
+
 impl PreparedCommit {
     fn new(proposal: Proposal) -> Self {
-        let Proposal { at, space, base, mut reads, cells, mut counters, outbox } = proposal;
+        let Proposal { at, space, base, mut reads, cells, counters, outbox, others, joined } = proposal;
         reads.settle();
-        let keyed = |family, key: &[u8], value| (CellKey::new(base.segment, family, key, Version(0)), value);
-        let cells = cells.into_iter().map(|cell| keyed(cell.family, &cell.key, cell.value)).collect();
-        counters.sort_by(|a, b| (a.family, &a.key).cmp(&(b.family, &b.key)));
-        counters.dedup_by(|next, kept| {
-            let same = (next.family, &next.key) == (kept.family, &kept.key);
-            if same {
-                kept.add = kept.add.saturating_add(next.add);
-            }
-            same
+        let (cells, counters) = (keyed(base.segment, cells), counted(counters));
+        let others = others.into_iter().map(|Elsewhere { space, cells, counters }| PreparedElsewhere {
+            space,
+            cells: keyed(SegmentId(0), cells),
+            counters: counted(counters),
         });
-        Self { at, space, base, reads, cells, counters, outbox }
+        let others = others.collect();
+        let parts = joined.parts.into_iter().map(PreparedPart::new).collect();
+        let runs = joined.runs.into_iter().map(PreparedRun::new).collect();
+        let only_asks = joined.only_asks;
+        Self { at, space, base, reads, cells, counters, outbox, others, parts, runs, only_asks }
     }
 
-    /// Whether there is nothing that others could see.
+    /// Whether it holds whatever was written since: it leaves nothing that others could see, and has read one version of one space.
     pub(crate) fn is_empty(&self) -> bool {
-        self.cells.is_empty() && self.counters.is_empty() && self.outbox.is_empty()
+        let writes = self.cells.len() + self.counters.len() + self.outbox.len() + self.others.len();
+        writes == 0 && self.parts.is_empty()
     }
+}
+
+impl PreparedPart {
+    fn new(Part { space, base, mut reads, cells, counters }: Part) -> Self {
+        reads.settle();
+        Self { space, base, reads, cells: keyed(base.segment, cells), counters: counted(counters) }
+    }
+}
+
+impl PreparedRun {
+    fn new(JoinedRun { run, begun, frames, ending, part }: JoinedRun) -> Self {
+        Self { run, begun: begun.map(PreparedBegin::new), frames, end: PreparedEnd::new(ending), part }
+    }
+}
+
+fn keyed(segment: SegmentId, cells: Vec<Cell>) -> Vec<KeyedCell> {
+    let key = |cell: &Cell| CellKey::new(segment, cell.family, &cell.key, Version(0));
+    cells.into_iter().map(|cell| (key(&cell), cell.value)).collect()
+}
+
+/// Each key once.
+fn counted(mut counters: Vec<Counter>) -> Vec<Counter> {
+    counters.sort_by(|a, b| (a.family, &a.key).cmp(&(b.family, &b.key)));
+    counters.dedup_by(|next, kept| {
+        let same = (next.family, &next.key) == (kept.family, &kept.key);
+        if same {
+            kept.add = kept.add.saturating_add(next.add);
+        }
+        same
+    });
+    counters
 }
 
 impl PreparedEnd {

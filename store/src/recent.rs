@@ -1,4 +1,5 @@
-//! Which keys the newest commits of each space wrote: in memory for the newest, from the log for those before.
+//! Which keys the newest commits of each space wrote: in memory for the newest and all that is not durable yet, from the log
+//! for those before.
 //!
 //! Whether a transaction's reads were overtaken costs as much as what was committed since it began, however large the space is
 //! and however much it read.
@@ -20,7 +21,7 @@ use crate::words;
 /// So much is remembered of one space, in bytes of keys and their lengths.
 const SPACE_BYTES: usize = 256 << 10;
 
-/// So much is remembered of all spaces, in bytes; beyond it all is forgotten, and the log is asked until there is new.
+/// So much is remembered of all spaces, in bytes; beyond it all that is durable is forgotten, and the log is asked for it.
 const BYTES: usize = 64 << 20;
 
 /// What an entry costs beside its keys, in bytes.
@@ -55,12 +56,16 @@ struct Written {
 }
 
 impl Recent {
-    /// A new batch begins; what was noted before it is in the log.
+    /// The next batch begins; the one so far goes to be written, and what was noted before that is in the log.
     pub(crate) fn begin_batch(&mut self) {
         self.batch += 1;
         if self.bytes > BYTES {
-            self.spaces.clear();
-            self.bytes = 0;
+            let batch = self.batch;
+            self.spaces.retain(|_, ring| {
+                while ring.forget(batch) > 0 {}
+                !ring.commits.is_empty()
+            });
+            self.bytes = self.spaces.values().map(|ring| ring.bytes).sum();
         }
     }
 
@@ -91,13 +96,12 @@ impl Recent {
         ring.bytes += bytes;
         self.bytes += bytes;
         ring.commits.push_back(written);
-        // What this batch wrote is nowhere else yet.
-        while ring.bytes > SPACE_BYTES
-            && let Some(oldest) = ring.commits.pop_front_if(|oldest| oldest.batch < self.batch)
-        {
-            let bytes = ENTRY_BYTES + oldest.keys.len();
-            ring.bytes -= bytes;
-            self.bytes -= bytes;
+        while ring.bytes > SPACE_BYTES {
+            let forgotten = ring.forget(self.batch);
+            if forgotten == 0 {
+                break;
+            }
+            self.bytes -= forgotten;
         }
     }
 
@@ -123,6 +127,17 @@ impl Recent {
             known_after = Version(written.version.0 - 1);
         }
         Ok(known_after)
+    }
+}
+
+impl Ring {
+    /// Forgets the oldest commit while `batch` is open, unless it is nowhere else; returns its bytes.
+    fn forget(&mut self, batch: u64) -> usize {
+        // The batch before the open one may be on its way to the log.
+        let oldest = self.commits.pop_front_if(|oldest| oldest.batch + 1 < batch);
+        let bytes = oldest.map_or(0, |oldest| ENTRY_BYTES + oldest.keys.len());
+        self.bytes -= bytes;
+        bytes
     }
 }
 

@@ -82,6 +82,11 @@ impl RedbFile {
         }
     }
 
+    /// Another one with the same room in memory.
+    pub(crate) fn anew(&self, path: PathBuf) -> Self {
+        Self::new(path, self.cache_bytes)
+    }
+
     /// Where it is.
     pub(crate) fn path(&self) -> &Path {
         &self.path

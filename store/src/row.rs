@@ -55,6 +55,11 @@ impl RowBuilder {
         Self { position, writer }
     }
 
+    /// Where it will stand.
+    pub(crate) fn position(&self) -> Position {
+        self.position
+    }
+
     /// Where the next item will stand.
     pub(crate) fn place(&self) -> ItemPlace {
         ItemPlace { row: self.position, offset: self.writer.len() as u32 }

@@ -13,7 +13,7 @@ use reel_abi::wire::Wire;
 
 use crate::chain::Head;
 use crate::error::Trouble;
-use crate::live::Live;
+use crate::pending::Memory;
 use crate::redb_file::table;
 use crate::slice::Slice;
 use crate::tables::{CELLS, CellKey, cell_key_part, cell_key_version};
@@ -46,10 +46,10 @@ pub(crate) struct Chunk {
 }
 
 /// Takes the next keys from memory.
-pub(crate) fn gather(live: &Live, chain: &[Head], wanted: Wanted<'_>, from: &[u8]) -> Chunk {
+pub(crate) fn gather(memory: &Memory<'_>, chain: &[Head], wanted: Wanted<'_>, from: &[u8]) -> Chunk {
     let mut chunk = Chunk::default();
     for (level, at) in chain.iter().enumerate() {
-        for slice in live.slices() {
+        for slice in memory.slices() {
             let last = gather_slice(slice, (level, *at), wanted, from, &mut chunk.found);
             if let Some(last) = last {
                 chunk.horizon = Some(chunk.horizon.map_or(last.clone(), |horizon| horizon.min(last)));

@@ -69,14 +69,14 @@ pub(crate) struct Slice {
     pub(crate) bytes: usize,
     /// What the item before opened, in the same row.
     opened: Option<Head>,
-    /// What the row at hand adds.
+    /// What the rows at hand add.
     loose: Loose,
 }
 
-/// What a row adds to the trees, in the order it came: a tree is made quickly of many entries at once.
+/// What rows add to the trees, in the order it came: a tree is made quickly of many entries at once. Nobody asks for any of it
+/// before it is durable.
 #[derive(Debug, Default)]
 struct Loose {
-    cells: Vec<(CellKey, CellValue)>,
     versions: Vec<((SpaceName, Version), Origin)>,
     begins: Vec<(RunId, Box<[u8]>)>,
     ends: Vec<(RunId, Box<[u8]>)>,
@@ -90,22 +90,26 @@ impl Slice {
         for (offset, item) in items {
             self.absorb(ItemPlace { row: end.position, offset }, item);
         }
-        self.end_row(end, log_bytes);
+        self.end_rows(end, 1, log_bytes);
     }
 
-    /// The items so far were a row.
-    pub(crate) fn end_row(&mut self, end: RowEnd, log_bytes: usize) {
+    /// The items so far were rows, of which the last ends there, and none of an earlier call.
+    pub(crate) fn end_rows(&mut self, end: RowEnd, rows: usize, log_bytes: usize) {
+        self.pour();
+        self.end = end;
+        self.rows += rows;
+        self.log_bytes += log_bytes;
+    }
+
+    /// Puts what came since into the trees.
+    pub(crate) fn pour(&mut self) {
         self.opened = None;
-        let Loose { cells, versions, begins, ends, frames, commits } = std::mem::take(&mut self.loose);
-        pour(cells, &mut self.cells);
+        let Loose { versions, begins, ends, frames, commits } = std::mem::take(&mut self.loose);
         pour(versions, &mut self.versions);
         pour(begins, &mut self.begins);
         pour(ends, &mut self.ends);
         pour(frames, &mut self.frames);
         pour(commits, &mut self.commits);
-        self.end = end;
-        self.rows += 1;
-        self.log_bytes += log_bytes;
     }
 
     /// Takes in an item.
@@ -115,7 +119,10 @@ impl Slice {
                 let head = Head { segment: begin.segment, version: begin.version };
                 return self.absorb_begin(run, (&begin.space, head), begin.at, begin.to_bytes().into());
             }
-            LogItem::Frame { frame } => return self.absorb_frame(place, (frame.run, frame.first), frame.count),
+            LogItem::Frame { frame } => {
+                let count = frame.count;
+                return self.absorb_frame((frame.run, frame.first), FramePlace { place, count });
+            }
             LogItem::Commit { record } => {
                 let origin = Origin { commit: record.number, run: record.run, at: record.at };
                 self.absorb_commit(place, record.number, record.outbox);
@@ -125,6 +132,7 @@ impl Slice {
                         let key = CellKey::new(segment, cell.family, &cell.key, version);
                         (key, cell.value)
                     });
+                    let cells = cells.collect();
                     self.absorb_change(change.space, Head { segment, version }, cells, origin);
                 }
                 return;
@@ -177,10 +185,10 @@ impl Slice {
     }
 
     /// Takes in where events are.
-    pub(crate) fn absorb_frame(&mut self, place: ItemPlace, first: (RunId, Seq), count: u32) {
+    pub(crate) fn absorb_frame(&mut self, first: (RunId, Seq), place: FramePlace) {
         self.opened = None;
         self.bytes += ENTRY_BYTES;
-        self.loose.frames.push((first, FramePlace { place, count }));
+        self.loose.frames.push((first, place));
     }
 
     /// Takes in a commit but for its changes of spaces.
@@ -214,13 +222,18 @@ impl Slice {
         &mut self,
         space: SpaceName,
         made: Head,
-        cells: impl Iterator<Item = (CellKey, CellValue)>,
+        cells: Vec<(CellKey, CellValue)>,
         origin: Origin,
     ) {
-        for (key, value) in cells {
-            let inline = if let CellValue::Inline { bytes } = &value { bytes.len() } else { 0 };
+        for (key, value) in &cells {
+            let inline = if let CellValue::Inline { bytes } = value { bytes.len() } else { 0 };
             self.bytes += ENTRY_BYTES + key.bytes().len() + inline;
-            self.loose.cells.push((key, value));
+        }
+        // Of many that are sorted a tree is made quickly, and trees of similar size are merged quickly.
+        if cells.len() > self.cells.len() {
+            self.cells.append(&mut cells.into_iter().collect());
+        } else {
+            self.cells.extend(cells);
         }
         match self.heads.get_mut(&space) {
             Some(old) => *old = made,
@@ -281,11 +294,9 @@ impl Slice {
         }
     }
 
-    /// The newest value of a cell in the row at hand or those before.
-    pub(crate) fn staged(&self, segment: SegmentId, family: u8, key: &[u8]) -> Option<&CellValue> {
-        let cell = CellKey::new(segment, family, key, Version(u64::MAX));
-        let loose = self.loose.cells.iter().rev().find(|(loose, _)| cell.is_version_of(loose.bytes()));
-        loose.map(|(_, value)| value).or_else(|| self.newest(&cell))
+    /// How many of its items may name a version of the past.
+    pub(crate) fn pins(&self) -> u64 {
+        (self.branches + self.removed.len() + self.tags.len()) as u64
     }
 
     /// The newest version of a cell up to that of the key.

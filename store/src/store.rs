@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use reel_abi::id::{CommitNo, Digest, RunId, Seq, SpaceName, Version};
 use reel_abi::record::{CommitRecord, Frame, OutboxEntry};
 
-use crate::answer::{Answer, Reply};
+use crate::answer::{Answer, Answered, Reply};
 use crate::applier::Applying;
 use crate::blobs::Blobs;
 use crate::chain::Head;
@@ -16,15 +16,18 @@ use crate::committer;
 use crate::dir::Dir;
 use crate::error::{AppendError, Fault, OpenError, ReadError};
 use crate::live::LiveLock;
-use crate::log::{LOG_FILE_BYTES, Log};
+use crate::log::Log;
 use crate::merger::Merging;
-use crate::opening::{self, Opened};
+use crate::opening::{self, Opened, Options};
+use crate::pending::{PendingLock, Reach};
 use crate::prepared::Prepared;
-use crate::queue::{Entry, Queue, Work};
+use crate::reads::ReadSet;
 use crate::redb_file::RedbFile;
 use crate::row::RowEnd;
 use crate::runs::{FrameRef, RunRecord};
+use crate::sequencer::{Sequencer, Tell, Work};
 use crate::submission::{Receipt, Submission};
+use crate::tally::{self, Counters, Tally};
 use crate::threads;
 use crate::upkeep::Upkeep;
 use crate::verify::{self, VerifyReport};
@@ -50,14 +53,16 @@ pub(crate) struct Shared {
     pub(crate) log: Log,
     pub(crate) state: RedbFile,
     pub(crate) blobs: Blobs,
+    pub(crate) sequencer: Sequencer,
+    pub(crate) pending: PendingLock,
     pub(crate) live: LiveLock,
-    pub(crate) queue: Queue,
     pub(crate) applying: Applying,
     pub(crate) merging: Merging,
     pub(crate) upkeep: Upkeep,
     next_run: AtomicU64,
     /// The first number for a run that this process can have handed out.
     first_run: u64,
+    pub(crate) counters: Counters,
     refused: OnceLock<Arc<str>>,
     /// Last, so that the lock is given back when all files are closed.
     dir: Arc<Dir>,
@@ -66,18 +71,23 @@ pub(crate) struct Shared {
 impl Store {
     /// Opens the database in `dir`, which is made if it is not there. `owner` is what others are told while it is in use.
     pub fn open(dir: &Path, owner: &str) -> Result<Self, OpenError> {
-        opening::open(dir, owner, true, LOG_FILE_BYTES).map(Self::start)
+        Self::open_with(dir, owner, &Options { create: true, ..Options::default() })
     }
 
     /// Opens the database in `dir`; [`OpenError::NotFound`] if there is none.
     pub fn open_existing(dir: &Path, owner: &str) -> Result<Self, OpenError> {
-        opening::open(dir, owner, false, LOG_FILE_BYTES).map(Self::start)
+        Self::open_with(dir, owner, &Options::default())
+    }
+
+    /// Opens the database in `dir` in the way that is asked for.
+    pub fn open_with(dir: &Path, owner: &str, options: &Options) -> Result<Self, OpenError> {
+        opening::open(dir, owner, options).map(Self::start)
     }
 
     /// Like [`Store::open`] with another size at which log files are closed, in bytes. For tests of many files.
     #[doc(hidden)]
-    pub fn open_with_log_file_bytes(dir: &Path, owner: &str, bytes: u64) -> Result<Self, OpenError> {
-        opening::open(dir, owner, true, bytes).map(Self::start)
+    pub fn open_with_log_file_bytes(dir: &Path, owner: &str, log_file_bytes: u64) -> Result<Self, OpenError> {
+        Self::open_with(dir, owner, &Options { create: true, log_file_bytes, ..Options::default() })
     }
 
     fn start(opened: Opened) -> Self {
@@ -88,11 +98,13 @@ impl Store {
             state,
             first_run: live.newest.run + 1,
             next_run: AtomicU64::new(live.newest.run + 1),
+            sequencer: Sequencer::new(end.position, CommitNo(live.newest.commit)),
+            pending: PendingLock::default(),
             live: LiveLock::new(live),
-            queue: Queue::default(),
             applying: Applying::default(),
             merging: Merging::default(),
             upkeep: Upkeep::default(),
+            counters: Counters::default(),
             refused: OnceLock::new(),
             dir,
         };
@@ -111,17 +123,39 @@ impl Store {
 
     /// Where a space stands; `None` if nothing ever ran in it, or if it was removed.
     pub fn head(&self, space: &SpaceName) -> Result<Option<Head>, ReadError> {
-        self.shared().head(space)
+        self.shared().head(space, Reach::Durable)
     }
 
     /// Where a space stands. A new one gets a segment, which is written with the first run that begins in it.
     pub fn head_or_new(&self, space: &SpaceName) -> Result<Head, ReadError> {
-        self.shared().head_or_new(space)
+        self.shared().head_or_new(space, Reach::Durable)
+    }
+
+    /// Where a space stands in the order: possibly not durable yet. What is read there may be shown to nobody before something
+    /// that was ordered later is durable.
+    pub fn newest(&self, space: &SpaceName) -> Result<Option<Head>, ReadError> {
+        self.shared().head(space, Reach::Ordered)
+    }
+
+    /// Like [`Store::newest`]; a new space gets a segment as with [`Store::head_or_new`].
+    pub fn newest_or_new(&self, space: &SpaceName) -> Result<Head, ReadError> {
+        self.shared().head_or_new(space, Reach::Ordered)
+    }
+
+    /// Whether what was read of a space at `base` is still so at `now`, as far as can be told from memory: what is only ordered counts as written.
+    /// `false` if it is not so, or not known.
+    pub fn still_holds(&self, space: &SpaceName, base: Head, now: Head, reads: &ReadSet) -> bool {
+        self.shared().sequencer.still_holds(space, base, now, reads)
     }
 
     /// All spaces by name, and where they stand.
     pub fn spaces(&self) -> Result<Vec<(SpaceName, Head)>, ReadError> {
         self.shared().spaces()
+    }
+
+    /// Counts up whenever a name of a space begins to stand for something else than what was committed to it: at forks, rollbacks and removals.
+    pub fn branchings(&self) -> u64 {
+        self.shared().live.read().pins
     }
 
     /// All spaces that there ever were, also those that were removed, and where they stand or stood.
@@ -134,18 +168,23 @@ impl Store {
         self.shared().head_at(space, version)
     }
 
-    /// A space as it was at a version.
+    /// A space as it was at a version, which may be one that is only ordered; see [`Store::newest`].
     pub fn view(&self, head: Head) -> Result<View, ReadError> {
+        let shared = self.shared();
         // Known before it is looked at: what is removed later is noticed when it is read.
-        let retention = self.shared().live.read().retention.clone();
-        Ok(View::new(self.clone(), self.shared().seen(head)?, retention))
+        let retention = shared.live.read().retention.clone();
+        let reach = shared.reach(head.segment);
+        Ok(View::new(self.clone(), reach, shared.seen(head, reach)?, retention))
     }
 
     /// Appends a piece of a run's record and waits until it is durable, with all blobs put before.
     pub fn append(&self, submission: Submission) -> Result<Receipt, AppendError> {
+        let kind = submission.ending.as_ref().map(tally::kind);
         let submission = Prepared::new(submission)?;
         let bytes = submission.bytes();
-        self.ask(Work::Submit(Box::new(submission)), bytes)?.receipt()
+        let decided = self.ask(Work::Submit(Box::new(submission)), bytes).and_then(Answer::receipt);
+        self.shared().counters.decided(kind, &decided);
+        decided
     }
 
     /// Like [`Store::append`], but `then` gets the answer, on the committer's thread: it must be quick, and must not wait for
@@ -158,7 +197,37 @@ impl Store {
         let submission = Prepared::new(submission)?;
         let bytes = submission.bytes();
         let reply = Reply::call(|answer| then(answer.and_then(Answer::receipt)));
-        self.enqueue(Entry { work: Work::Submit(Box::new(submission)), bytes, ticket: 0, answer: Some(reply) })
+        self.place(Work::Submit(Box::new(submission)), bytes, Tell::Later(reply)).map(drop)
+    }
+
+    /// Decides on a submission now: what it commits has its place in the order of the log when this returns, and can be read
+    /// by transactions that begin at [`Store::newest`], not by anybody else. `durable` is called once, on the committer's
+    /// thread, when it is on disk or will never be: it must be quick, and must not wait for an append. If this returns an
+    /// error, nothing of the submission is in the log, and it is not called.
+    pub fn order(
+        &self,
+        submission: Submission,
+        durable: impl FnOnce(Result<Receipt, AppendError>) + Send + 'static,
+    ) -> Result<Receipt, AppendError> {
+        let kind = submission.ending.as_ref().map(tally::kind);
+        let submission = Prepared::new(submission)?;
+        let bytes = submission.bytes();
+        let reply = Reply::call(|answer| durable(answer.and_then(Answer::receipt)));
+        let placed = self.place(Work::Submit(Box::new(submission)), bytes, Tell::Ordered(reply))?;
+        let decided = placed.and_then(Answer::receipt);
+        self.shared().counters.decided(kind, &decided);
+        decided
+    }
+
+    /// Whether it accepts anything: after a write that has failed it does not, until it is opened again.
+    pub fn accepts(&self) -> Result<(), AppendError> {
+        self.shared().refused().map_or(Ok(()), Err)
+    }
+
+    /// What was counted since it was opened.
+    pub fn tally(&self) -> Tally {
+        let commits = self.shared().live.read().newest.commit;
+        self.shared().counters.tally(commits)
     }
 
     /// Appends a run's begin or frames without waiting: durable with the next batch, within about 100 ms. The order of one
@@ -169,7 +238,7 @@ impl Store {
         }
         let submission = Prepared::new(submission)?;
         let bytes = submission.bytes();
-        self.enqueue(Entry { work: Work::Submit(Box::new(submission)), bytes, ticket: 0, answer: None })
+        self.place(Work::Submit(Box::new(submission)), bytes, Tell::Nobody)?.map(drop)
     }
 
     /// Notes that all effects of a commit were carried out; durable on return.
@@ -261,20 +330,18 @@ impl Store {
     }
 
     pub(crate) fn ask(&self, work: Work, bytes: usize) -> Result<Answer, AppendError> {
-        if self.shared().queue.is_served_here() {
+        if self.shared().sequencer.is_served_here() {
             return Err(AppendError::Invalid("the committer cannot wait for itself"));
         }
         let (reply, answer) = Reply::wake();
-        self.enqueue(Entry { work, bytes, ticket: 0, answer: Some(reply) })?;
+        self.place(work, bytes, Tell::Later(reply)).map(drop)?;
         answer.wait()
     }
 
-    pub(crate) fn enqueue(&self, entry: Entry) -> Result<(), AppendError> {
-        let shared = self.shared();
-        shared.refused().map_or(Ok(()), Err)?;
+    /// Gives something its place in the order; returns what was decided.
+    pub(crate) fn place(&self, work: Work, bytes: usize, tell: Tell) -> Result<Answered, AppendError> {
         self.handle.start_committer();
-        shared.queue.push(entry, || shared.blobs.ticket());
-        Ok(())
+        self.shared().sequencer.place(self.shared(), work, bytes, tell)
     }
 }
 
@@ -291,9 +358,9 @@ impl Handle {
 impl Drop for Handle {
     fn drop(&mut self) {
         let shared = self.shared.clone();
-        shared.queue.stop();
+        shared.sequencer.stop();
         let committer = self.committer.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let from_callback = shared.queue.is_served_here();
+        let from_callback = shared.sequencer.is_served_here();
         let close = move || {
             if let Some(committer) = committer {
                 let _ = committer.join();

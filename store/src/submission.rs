@@ -1,4 +1,6 @@
-//! What a run hands to the committer.
+//! What a run hands to the store.
+
+use std::collections::BTreeSet;
 
 use reel_abi::id::{CommitNo, RunId, SpaceName, Version, WallTime};
 use reel_abi::outcome::{Disposition, Outcome, RunBegin};
@@ -23,7 +25,7 @@ pub struct Submission {
     pub ending: Option<Ending>,
 }
 
-/// How a run ended; the committer adds what became of its transaction.
+/// How a run ended; the store adds what became of its transaction.
 #[derive(Debug, Clone)]
 pub struct Ending {
     /// Wall-clock time.
@@ -59,6 +61,63 @@ pub struct Proposal {
     pub counters: Vec<Counter>,
     /// Effects to carry out once it is durable.
     pub outbox: Vec<OutboxEntry>,
+    /// What it writes in other spaces, each once and none of them its own.
+    pub others: Vec<Elsewhere>,
+    /// What belongs to the same transaction in spaces that it has read too.
+    pub joined: Joined,
+}
+
+/// The parts of a transaction beside that of its own space: decided with it, all or none.
+#[derive(Debug, Clone, Default)]
+pub struct Joined {
+    /// The spaces, each once, none of them the proposal's own or one of its `others`. With any, what was read counts even if nothing was
+    /// written: two spaces that were read at two moments must hold at one.
+    pub parts: Vec<Part>,
+    /// The runs that end with it.
+    pub runs: Vec<JoinedRun>,
+    /// Nothing is to be committed: it is only asked whether what was read holds at one moment. The runs end as they say otherwise.
+    pub only_asks: bool,
+}
+
+/// What a transaction has read and writes in a space beside its own.
+#[derive(Debug, Clone)]
+pub struct Part {
+    /// The space.
+    pub space: SpaceName,
+    /// The version that it read.
+    pub base: Head,
+    /// What of it it read.
+    pub reads: ReadSet,
+    /// The writes, sorted by family and key, each key once.
+    pub cells: Vec<Cell>,
+    /// What it counts there.
+    pub counters: Vec<Counter>,
+}
+
+/// A run that ends with the transaction of another.
+#[derive(Debug, Clone)]
+pub struct JoinedRun {
+    /// The run.
+    pub run: RunId,
+    /// Its begin, unless it is in the log already.
+    pub begun: Option<RunBegin>,
+    /// Its last frames.
+    pub frames: Vec<Frame>,
+    /// Its end.
+    pub ending: Ending,
+    /// The index of the part that has what it wrote; nothing if that was dropped.
+    pub part: Option<usize>,
+}
+
+/// What a transaction writes in a space that it has not read: it holds whatever is there, but the space must be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Elsewhere {
+    /// The space.
+    pub space: SpaceName,
+    /// The writes, sorted by family and key, each key once; at least one.
+    pub cells: Vec<Cell>,
+    /// What it counts there.
+    pub counters: Vec<Counter>,
 }
 
 /// A cell that holds a number, as one varint of the codec, to which something is added whatever it is by then: who counts has read
@@ -73,7 +132,7 @@ pub struct Counter {
     pub add: i64,
 }
 
-/// The committer's answer.
+/// The store's answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Receipt {
     /// What a proposal became: its commit, and the version that it made, or read if it wrote nothing.
@@ -83,32 +142,34 @@ pub struct Receipt {
 impl Submission {
     /// Refuses what would break a rule of the log.
     pub(crate) fn check(&self) -> Result<(), AppendError> {
-        let mut next = None;
-        for frame in &self.frames {
-            if frame.run != self.run {
-                return Err(AppendError::Invalid("a frame is of another run"));
+        check_run(self.run, &self.frames, self.ending.as_ref())?;
+        let Some(Proposal { space, cells, counters, others, joined, .. }) = &self.commit else { return Ok(()) };
+        check_writes(cells, counters)?;
+        let mut named = BTreeSet::from([space]);
+        for other in others {
+            check_writes(&other.cells, &other.counters)?;
+            if other.cells.is_empty() {
+                return Err(AppendError::Invalid("nothing is written in another space that is named"));
             }
-            if frame.count == 0 {
-                return Err(AppendError::Invalid("a frame without events"));
+            if !named.insert(&other.space) {
+                return Err(AppendError::Invalid("a space is named twice"));
             }
-            if next.is_some_and(|next| next != frame.first) {
-                return Err(AppendError::Invalid("frames are not contiguous"));
+        }
+        for part in &joined.parts {
+            check_writes(&part.cells, &part.counters)?;
+            if !named.insert(&part.space) {
+                return Err(AppendError::Invalid("a space is named twice"));
             }
-            next = Some(frame.next());
         }
-        if self.ending.as_ref().is_some_and(|ending| matches!(ending.otherwise, Disposition::Committed { .. })) {
-            return Err(AppendError::Invalid("an ending says itself that it is committed"));
-        }
-        let Some(Proposal { cells, counters, .. }) = &self.commit else { return Ok(()) };
-        if !cells.is_sorted_by(|a, b| (a.family, &a.key) < (b.family, &b.key)) {
-            return Err(AppendError::Invalid("cells are not sorted and unique"));
-        }
-        let both = |counter: &Counter| {
-            let key = (counter.family, counter.key.as_slice());
-            cells.binary_search_by(|cell| (cell.family, &*cell.key).cmp(&key)).is_ok()
-        };
-        if counters.iter().any(both) {
-            return Err(AppendError::Invalid("a key is both written and counted"));
+        let mut runs = BTreeSet::from([self.run]);
+        for run in &joined.runs {
+            check_run(run.run, &run.frames, Some(&run.ending))?;
+            if run.part.is_some_and(|part| part >= joined.parts.len()) {
+                return Err(AppendError::Invalid("a joined run names a part that is not there"));
+            }
+            if !runs.insert(run.run) {
+                return Err(AppendError::Invalid("a run is named twice"));
+            }
         }
         Ok(())
     }
@@ -117,4 +178,40 @@ impl Submission {
     pub(crate) fn decides(&self) -> bool {
         self.commit.is_some() || self.ending.is_some()
     }
+}
+
+/// Refuses a piece of a run that breaks a rule of the log.
+fn check_run(run: RunId, frames: &[Frame], ending: Option<&Ending>) -> Result<(), AppendError> {
+    let mut next = None;
+    for frame in frames {
+        if frame.run != run {
+            return Err(AppendError::Invalid("a frame is of another run"));
+        }
+        if frame.count == 0 {
+            return Err(AppendError::Invalid("a frame without events"));
+        }
+        if next.is_some_and(|next| next != frame.first) {
+            return Err(AppendError::Invalid("frames are not contiguous"));
+        }
+        next = Some(frame.next());
+    }
+    if ending.is_some_and(|ending| matches!(ending.otherwise, Disposition::Committed { .. })) {
+        return Err(AppendError::Invalid("an ending says itself that it is committed"));
+    }
+    Ok(())
+}
+
+/// Refuses writes of a space that break a rule of the log.
+fn check_writes(cells: &[Cell], counters: &[Counter]) -> Result<(), AppendError> {
+    if !cells.is_sorted_by(|a, b| (a.family, &a.key) < (b.family, &b.key)) {
+        return Err(AppendError::Invalid("cells are not sorted and unique"));
+    }
+    let both = |counter: &Counter| {
+        let key = (counter.family, counter.key.as_slice());
+        cells.binary_search_by(|cell| (cell.family, &*cell.key).cmp(&key)).is_ok()
+    };
+    if counters.iter().any(both) {
+        return Err(AppendError::Invalid("a key is both written and counted"));
+    }
+    Ok(())
 }

@@ -38,7 +38,8 @@ use std::cmp::Ordering;
 
 use redb::{Key, ReadableTable, TableDefinition, TypeName, Value};
 use reel_abi::FORMAT;
-use reel_abi::id::{Digest, Position, SegmentId, Version};
+use reel_abi::id::{CommitNo, Digest, Position, SegmentId, Version};
+use reel_abi::message;
 
 use crate::error::Trouble;
 use crate::row::RowEnd;
@@ -96,6 +97,12 @@ impl CellKey {
     pub(crate) fn set_version(&mut self, version: Version) {
         let at = self.0.len() - VERSION_BYTES;
         self.0[at..].copy_from_slice(&(!version.0).to_be_bytes());
+    }
+
+    /// Puts the number of the commit into a key that waits for it.
+    pub(crate) fn stamp(&mut self, commit: CommitNo) {
+        let end = self.0.len() - VERSION_BYTES;
+        message::stamp(self.0[PREFIX_BYTES - 1], &mut self.0[PREFIX_BYTES..end], commit);
     }
 
     /// Makes it the key of the same family and key in a version of a segment.

@@ -8,6 +8,7 @@ use reel_abi::wire_struct;
 
 use crate::chain::Head;
 use crate::error::ReadError;
+use crate::pending::Reach;
 use crate::state;
 use crate::store::{Shared, Store};
 
@@ -28,7 +29,7 @@ wire_struct! {
 impl Store {
     /// A tag.
     pub fn tag(&self, tag: &TagName) -> Result<Option<Tag>, ReadError> {
-        self.shared().tag(tag)
+        self.shared().tag(tag, Reach::Durable)
     }
 
     /// All tags by name.
@@ -38,8 +39,8 @@ impl Store {
 }
 
 impl Shared {
-    pub(crate) fn tag(&self, tag: &TagName) -> Result<Option<Tag>, ReadError> {
-        let known = self.live.read().slices().find_map(|slice| slice.tags.get(tag).cloned());
+    pub(crate) fn tag(&self, tag: &TagName, reach: Reach) -> Result<Option<Tag>, ReadError> {
+        let known = self.memory(reach).slices().find_map(|slice| slice.tags.get(tag).cloned());
         match known {
             Some(known) => Ok(known),
             None => Ok(state::read(&self.state, |snapshot| snapshot.tag(tag))?),

@@ -7,6 +7,7 @@ use reel_abi::wire::Wire;
 
 use crate::chain::Head;
 use crate::error::ReadError;
+use crate::pending::Reach;
 use crate::scan::{self, Wanted};
 use crate::store::{Shared, Store};
 use crate::tables::CellKey;
@@ -15,6 +16,8 @@ use crate::tables::CellKey;
 #[derive(Debug, Clone)]
 pub struct View {
     store: Store,
+    /// How far it has to see.
+    reach: Reach,
     /// The segments seen, nearest first, each with the newest version to be seen in it.
     chain: Vec<Head>,
     /// The retention that was known when it was opened: it was not one that removed the version.
@@ -22,8 +25,8 @@ pub struct View {
 }
 
 impl View {
-    pub(crate) fn new(store: Store, chain: Vec<Head>, retention: Option<Arc<Retention>>) -> Self {
-        Self { store, chain, retention }
+    pub(crate) fn new(store: Store, reach: Reach, chain: Vec<Head>, retention: Option<Arc<Retention>>) -> Self {
+        Self { store, reach, chain, retention }
     }
 
     /// Refuses what was just read if a retention removed the version meanwhile.
@@ -33,8 +36,8 @@ impl View {
         if shared.live.read().retention.as_ref().is_none_or(same) {
             return Ok(());
         }
-        let space = shared.segment(self.head().segment)?.map(|segment| segment.space);
-        space.map_or(Ok(()), |space| shared.check_kept(self.head(), &space))
+        let space = shared.segment(self.head().segment, self.reach)?.map(|segment| segment.space);
+        space.map_or(Ok(()), |space| shared.check_kept(self.head(), &space, self.reach))
     }
 
     /// The head that was asked for.
@@ -44,7 +47,7 @@ impl View {
 
     /// The value of a key; never a tombstone.
     pub fn get(&self, family: u8, key: &[u8]) -> Result<Option<CellValue>, ReadError> {
-        let value = value(self.store.shared(), &self.chain, family, key)?;
+        let value = value(self.store.shared(), self.reach, &self.chain, family, key)?;
         self.check()?;
         Ok(value.filter(|value| *value != CellValue::Tombstone))
     }
@@ -62,7 +65,7 @@ impl View {
         let mut from = from.to_vec();
         let mut out = Vec::new();
         loop {
-            let chunk = scan::gather(&shared.live.read(), &self.chain, wanted, &from);
+            let chunk = scan::gather(&shared.memory(self.reach), &self.chain, wanted, &from);
             let horizon = chunk.horizon.clone();
             let mut chunk = Some(chunk);
             let merged = shared.state.read(|txn| {
@@ -87,20 +90,26 @@ impl View {
 }
 
 /// The newest value of a key in a chain, a tombstone too.
-pub(crate) fn value(shared: &Shared, chain: &[Head], family: u8, key: &[u8]) -> Result<Option<CellValue>, ReadError> {
+pub(crate) fn value(
+    shared: &Shared,
+    reach: Reach,
+    chain: &[Head],
+    family: u8,
+    key: &[u8],
+) -> Result<Option<CellValue>, ReadError> {
     let keys = |at: &Head| CellKey::new(at.segment, family, key, at.version);
     let mut newest = chain.first().map(keys).unwrap_or_default();
     // Memory first: what is not there any more is in the file when that is looked at.
-    let live = shared.live.read();
+    let memory = shared.memory(reach);
     let mut in_memory = None;
     for (level, at) in chain.iter().enumerate() {
         newest.set(at.segment, at.version);
-        if let Some(value) = live.slices().find_map(|slice| slice.newest(&newest)) {
+        if let Some(value) = memory.slices().find_map(|slice| slice.newest(&newest)) {
             in_memory = Some((level, value.clone()));
             break;
         }
     }
-    drop(live);
+    drop(memory);
     let nearer = &chain[..in_memory.as_ref().map_or(chain.len(), |(level, _)| *level)];
     let mut found = None;
     if !nearer.is_empty() {

@@ -1,5 +1,6 @@
 //! Cells in the words of those who made them, for people. A key of an unknown form is shown as it is.
 
+use reel_abi::message::Place;
 use reel_abi::record::family;
 
 /// No more of a key than this is shown, in bytes.
@@ -35,6 +36,12 @@ fn known(family: u8, key: &[u8]) -> Option<String> {
             let (node, rest) = number(key)?;
             rest.is_empty().then(|| format!("the times of directory {node}"))
         }
+        family::QUEUE => match Place::parse(key) {
+            None => key.is_empty().then(|| "the count of messages".to_owned()),
+            Some(Place::Ready(id)) => Some(format!("message {id}")),
+            Some(Place::Waiting(_, id)) => Some(format!("message {id}, which waits")),
+            Some(Place::Dead(id)) => Some(format!("dead letter {id}")),
+        },
         _ => None,
     }
 }
@@ -64,10 +71,10 @@ mod tests {
         assert_eq!(cell(family::KEY_VALUE, b""), "the count of keys");
         assert_eq!(cell(family::TIMES, &seven), "the times of directory 7");
         for odd in [&b"\xffxx"[..], b"\x01"] {
-            for family in 0..8 {
+            for family in 0..=8 {
                 assert!(!cell(family, odd).is_empty());
             }
         }
-        assert!(cell(9, &[b'k'; 500]).len() < 120);
+        assert!(cell(99, &[b'k'; 500]).len() < 120);
     }
 }

@@ -56,6 +56,9 @@ fn household(store: &Store) -> Household {
             entropy: Box::new(KernelEntropy::new()),
             console,
             dirs: Vec::new(),
+            http: reel_host::runtime::HttpWorld::default(),
+            network: Arc::new(reel_host::world::net::HostNetwork),
+            callees: None,
         })
     };
     Household::new(store.clone(), Arc::new(HostClock::new()), Box::new(world))
@@ -76,8 +79,13 @@ impl Bench {
             program: "keeper".into(),
             env: Vec::new(),
             dirs: Vec::new(),
+            net: Vec::new(),
+            calls: Vec::new(),
+            routes: Vec::new(),
             limits: Limits { memory_bytes: 3 << 30, ..Limits::default() },
             on_crash: OnCrash::Abort,
+            subscriptions: Vec::new(),
+            schedules: Vec::new(),
         };
         let report = self.runtime.block_on(self.household.deploy(&request, std::future::pending(), &|| ()));
         assert!(report.expect("deployed").end.outcome.is_success());
@@ -160,6 +168,8 @@ fn commit(store: &Store, index: u32) {
         cells: vec![cell],
         counters: Vec::new(),
         outbox: Vec::new(),
+        others: Vec::new(),
+        joined: Default::default(),
     };
     let run = store.newest_run().unwrap_or(RunId(1));
     store

@@ -88,7 +88,17 @@ impl Bench {
             }
         };
         let (reads, counters, outbox) = Default::default();
-        let commit = Some(Proposal { at: WallTime(1), space, base, reads, cells, counters, outbox });
+        let commit = Some(Proposal {
+            at: WallTime(1),
+            space,
+            base,
+            reads,
+            cells,
+            counters,
+            outbox,
+            others: Vec::new(),
+            joined: Default::default(),
+        });
         let run = self.store.newest_run().expect("a run");
         self.store.append(Submission { run, begun: None, frames: Vec::new(), commit, ending: None }).expect("append");
     }
@@ -100,6 +110,8 @@ impl Bench {
             args: vec!["bench".into(), mode.into(), count.to_string()],
             env: Vec::new(),
             dirs: Vec::new(),
+            net: Vec::new(),
+            calls: Vec::new(),
             limits: Default::default(),
             space: name(space),
             commit_on_failure: false,
@@ -110,6 +122,9 @@ impl Bench {
             entropy: Box::new(KernelEntropy::new()),
             console: Console::default(),
             dirs: Vec::new(),
+            http: reel_host::runtime::HttpWorld::default(),
+            network: Arc::new(reel_host::world::net::HostNetwork),
+            callees: None,
         };
         let begun = Instant::now();
         let report = run(&self.store, &self.engines, request, surroundings, std::future::pending(), &|| ());

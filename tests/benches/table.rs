@@ -105,6 +105,8 @@ impl Bench {
             args: vec!["bench".into(), mode.into(), count.to_string()],
             env: Vec::new(),
             dirs: Vec::<DirGrant>::new(),
+            net: Vec::new(),
+            calls: Vec::new(),
             limits: Default::default(),
             space: "main".parse().expect("name"),
             commit_on_failure: false,
@@ -116,6 +118,9 @@ impl Bench {
             entropy: Box::new(KernelEntropy::new()),
             console: Console::default(),
             dirs: Vec::new(),
+            http: reel_host::runtime::HttpWorld::default(),
+            network: Arc::new(reel_host::world::net::HostNetwork),
+            callees: None,
         };
         let begun = Instant::now();
         let report = run(&self.store, &self.engines, request, surroundings, std::future::pending(), &|| ());
@@ -237,7 +242,17 @@ impl Bench {
             };
             let (reads, counters, outbox) = Default::default();
             let at = WallTime(index);
-            let commit = Some(Proposal { at, space: space.clone(), base, reads, cells: vec![cell], counters, outbox });
+            let commit = Some(Proposal {
+                at,
+                space: space.clone(),
+                base,
+                reads,
+                cells: vec![cell],
+                counters,
+                outbox,
+                others: vec![],
+                joined: Default::default(),
+            });
             let (outcome, memory, otherwise) = (Outcome::Exit { code: 0 }, None, Disposition::Aborted);
             let ending = Some(Ending { at, outcome, events: 1, logged_bytes: 1, written_bytes: 0, memory, otherwise });
             let begun_mark = Some(reel_abi::outcome::RunBegin { space: space.clone(), ..record.begin.clone() });

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Targets that guests are built for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,14 +29,29 @@ pub fn guest(name: &str, target: Target) -> PathBuf {
 
 /// Builds the cargo package in `dir`, whose binary is called `name`.
 pub fn build(dir: &Path, name: &str, target: Target) -> PathBuf {
-    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut output = cargo(dir, target);
+    let _turn = turn();
+    built(dir, name, target, "")
+}
+
+/// Builds the package for WASI 0.2 with these features, and copies what came of it, before somebody builds it with others.
+pub fn build_as(dir: &Path, name: &str, features: &str, copy: &Path) {
+    let _turn = turn();
+    std::fs::copy(built(dir, name, Target::P2, features), copy).expect("the guest can be copied");
+}
+
+/// One build at a time.
+fn turn() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn built(dir: &Path, name: &str, target: Target, features: &str) -> PathBuf {
+    let mut output = cargo(dir, target, features);
     if String::from_utf8_lossy(&output.stderr).contains("target may not be installed") {
         // The toolchain file names the target, but not every rustup installs by itself what a file names.
         let added = Command::new("rustup").args(["target", "add", target.triple()]).current_dir(dir).status();
         assert!(added.expect("rustup runs").success(), "adding the target {}", target.triple());
-        output = cargo(dir, target);
+        output = cargo(dir, target, features);
     }
     assert!(
         output.status.success(),
@@ -52,12 +67,12 @@ pub fn target_dir() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/guests")
 }
 
-fn cargo(dir: &Path, target: Target) -> Output {
+fn cargo(dir: &Path, target: Target, features: &str) -> Output {
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
     let mut command = Command::new(cargo);
     // What the outer cargo has set up for its own build is not for this one.
     command.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS").env_remove("CARGO_TARGET_DIR");
     command.args(["build", "--release", "--quiet", "--locked", "--target", target.triple()]).current_dir(dir);
-    command.arg("--target-dir").arg(target_dir());
+    command.args(["--features", features, "--target-dir"]).arg(target_dir());
     command.output().expect("cargo runs")
 }

@@ -8,13 +8,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 use reel_abi::id::RunId;
 use reel_abi::limits::Limits;
 use reel_abi::outcome::DirGrant;
+use reel_abi::resident::{Guest, OnCrash};
 use reel_host::calls::session::Console;
 use reel_host::port::{Clock, Entropy, HostDir, Input, Output, Waiting};
+use reel_host::runtime::handlers::Handlers;
+use reel_host::runtime::joined::Guests;
 use reel_host::runtime::replay::ReplayError;
+use reel_host::runtime::resident::DeployRequest;
 use reel_host::runtime::{
     Engines, ReplayReport, ReplayRequest, RunReport, RunRequest, Surroundings, Verdict, replay, run,
 };
 use reel_host::world::hostdir::GrantedDir;
+use reel_host::world::net::HostNetwork;
 use reel_store::Store;
 
 /// A clock that moves by a step at every look.
@@ -111,6 +116,12 @@ pub struct Trial {
     pub stdin: Vec<u8>,
     /// Host directories: host path, guest path, read-only.
     pub dirs: Vec<(String, String, bool)>,
+    /// Places in the network.
+    pub net: Vec<String>,
+    /// Guests that it may call.
+    pub calls: Vec<String>,
+    /// The space; `main` if it has no name.
+    pub space: String,
     /// Seed of chance and time.
     pub seed: u64,
     /// Bounds.
@@ -132,6 +143,10 @@ pub struct Lab {
     pub store: Store,
     /// The engine.
     pub engines: Engines,
+    /// Those whom its guests can call.
+    pub callees: Arc<Guests>,
+    /// What those have said.
+    pub said: KeptOutput,
     runtime: tokio::runtime::Runtime,
     dir: tempfile::TempDir,
 }
@@ -147,7 +162,9 @@ impl Lab {
         let dir = tempfile::tempdir().expect("temporary directory");
         let store = Store::open(&dir.path().join("db"), "a test").expect("database");
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("tokio");
-        Self { store, engines, runtime, dir }
+        let said = KeptOutput::default();
+        let callees = Arc::new(Guests::new(store.clone(), Arc::new(world(&said))));
+        Self { store, engines, callees, said, runtime, dir }
     }
 
     /// A directory that goes away with the laboratory; the database is `db` in it.
@@ -164,6 +181,28 @@ impl Lab {
         (self.runtime.block_on(report).expect("run"), output.text())
     }
 
+    /// Deploys a handler as the trial says, which can be called then.
+    pub fn deploy(&self, name: &str, bytes: &[u8], trial: &Trial) {
+        let RunRequest { bytes, env, dirs, net, calls, limits, .. } = self.request(bytes, trial);
+        let request = DeployRequest {
+            name: name.parse().expect("name"),
+            bytes,
+            program: "guest.wasm".into(),
+            env,
+            dirs,
+            net,
+            calls,
+            routes: Vec::new(),
+            limits,
+            on_crash: OnCrash::Abort,
+            subscriptions: Vec::new(),
+            schedules: Vec::new(),
+        };
+        let handlers = Handlers::new(self.store.clone(), Box::new(world(&self.said)), None);
+        let clock: Arc<dyn Clock> = Arc::new(TickingClock::at(1));
+        handlers.deploy(&request, &clock, &|| ()).expect("deployed");
+    }
+
     /// What a trial asks for.
     pub fn request(&self, bytes: &[u8], trial: &Trial) -> RunRequest {
         let mut args = vec!["guest.wasm".to_owned()];
@@ -174,8 +213,10 @@ impl Lab {
             args,
             env: vec![("SEED".into(), trial.seed.to_string())],
             dirs: trial.dirs.iter().map(grant).collect(),
+            net: trial.net.clone(),
+            calls: trial.calls.iter().map(|name| name.parse().expect("name")).collect(),
             limits: trial.limits.clone(),
-            space: "main".parse().expect("name"),
+            space: if trial.space.is_empty() { "main" } else { &trial.space }.parse().expect("name"),
             commit_on_failure: false,
             hold_output: trial.hold_output,
         }
@@ -196,6 +237,9 @@ impl Lab {
                 echo: false,
             },
             dirs: trial.dirs.iter().map(open).collect(),
+            http: reel_host::runtime::HttpWorld::default(),
+            network: Arc::new(HostNetwork),
+            callees: Some(Arc::clone(&self.callees)),
         }
     }
 
@@ -234,6 +278,30 @@ impl Lab {
 impl Default for Lab {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+/// The world of those who are called.
+fn world(said: &KeptOutput) -> impl Fn(&Guest) -> Result<Surroundings, String> + Send + Sync + 'static {
+    let said = said.clone();
+    move |guest: &Guest| {
+        let open = |grant: &DirGrant| -> Box<dyn HostDir> {
+            Box::new(GrantedDir::open(Path::new(&grant.host)).expect("host directory"))
+        };
+        Ok(Surroundings {
+            clock: Arc::new(TickingClock::at(1_000_000_007)),
+            entropy: Box::new(SeededEntropy(77)),
+            console: Console {
+                stdin: None,
+                stdout: Some(Box::new(said.clone())),
+                stderr: Some(Box::new(said.clone())),
+                echo: false,
+            },
+            dirs: guest.dirs.iter().map(open).collect(),
+            http: reel_host::runtime::HttpWorld::default(),
+            network: Arc::new(HostNetwork),
+            callees: None,
+        })
     }
 }
 

@@ -2,10 +2,12 @@
 
 #[path = "../guests/chaos/src/lib.rs"]
 pub mod chaos;
+pub mod cutting;
 pub mod guests;
 pub mod lab;
 pub mod puppet;
 pub mod reel;
 pub mod script;
+pub mod web;
 
 pub use reel::reel;

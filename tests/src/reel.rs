@@ -12,22 +12,24 @@ use tempfile::TempDir;
 /// The path of the binary, built once a process in the profile of the tests.
 pub fn reel() -> PathBuf {
     static REEL: OnceLock<PathBuf> = OnceLock::new();
-    REEL.get_or_init(|| {
-        let this = std::env::current_exe().expect("a test knows where it is");
-        // target/<profile>/deps/<test>
-        let profile = this.parent().and_then(Path::parent).expect("tests lie in a directory of the profile").to_owned();
-        let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
-        let mut command = Command::new(cargo);
-        // The whole workspace, so that features are those of the tests and nothing is compiled twice.
-        command.args(["build", "--quiet", "--workspace", "--bin", "reel"]);
-        command.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."));
-        if profile.file_name() != Some(OsStr::new("debug")) {
-            command.arg("--release");
-        }
-        assert!(command.status().expect("cargo runs").success(), "building reel");
-        profile.join("reel")
-    })
-    .clone()
+    REEL.get_or_init(|| programs(&["reel"]).join("reel")).clone()
+}
+
+/// Builds programs of the workspace in the profile of the tests, and says in which directory they lie.
+pub fn programs(names: &[&str]) -> PathBuf {
+    let this = std::env::current_exe().expect("a test knows where it is");
+    // target/<profile>/deps/<test>
+    let profile = this.parent().and_then(Path::parent).expect("tests lie in a directory of the profile").to_owned();
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
+    let mut command = Command::new(cargo);
+    // The whole workspace, so that features are those of the tests and nothing is compiled twice.
+    command.args(["build", "--quiet", "--workspace"]).args(names.iter().flat_map(|name| ["--bin", name]));
+    command.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."));
+    if profile.file_name() != Some(OsStr::new("debug")) {
+        command.arg("--release");
+    }
+    assert!(command.status().expect("cargo runs").success(), "building {names:?}");
+    profile
 }
 
 /// What a command said and how it ended.

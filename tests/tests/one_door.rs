@@ -19,6 +19,8 @@ use reel_host::calls::session::{Console, Session, Setup};
 use reel_host::engine::linking::linker;
 use reel_host::gate::recorder::{FrameSink, RawFrame, Recorder};
 use reel_host::gate::{Gate, GateSettings, Halt, Mode};
+use reel_host::net::grants::Grants;
+use reel_host::port::Waiting;
 use reel_host::txn::transaction::Transaction;
 use reel_tests::guests::{Target, guest};
 use reel_tests::lab::{BytesInput, KeptOutput, Lab, SeededEntropy, TickingClock};
@@ -151,6 +153,10 @@ impl FrameSink for Drops {
         }
         Ok(())
     }
+
+    fn durable(&mut self) -> Waiting<'_, Result<(), Halt>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
 }
 
 /// What was counted while a guest ran.
@@ -175,7 +181,8 @@ fn crossings(lab: &Lab, bytes: &[u8], args: &[&str], stdin: &str) -> Crossings {
     let (space, view) = ("door".parse().expect("name"), lab.store.view(head).expect("view"));
     let txn = Transaction::new(lab.store.clone(), space, view, Vec::new(), Vec::new(), 1 << 30);
     let args = std::iter::once("guest").chain(args.iter().copied()).map(str::to_owned).collect();
-    let setup = Setup { args, env: Vec::new(), preopens: vec![Some("/".into())] };
+    let setup =
+        Setup { args, env: Vec::new(), preopens: vec![Some("/".into())], net: Grants::default(), calls: Vec::new() };
     let console = Console {
         stdin: Some(Box::new(BytesInput(stdin.as_bytes().to_vec()))),
         stdout: Some(Box::new(KeptOutput::default())),

@@ -118,9 +118,12 @@ impl types::Host for Session {
     }
 
     fn filesystem_error_code(&mut self, error: Resource<ErrorText>) -> wasmtime::Result<Option<types::ErrorCode>> {
-        let code = self.handles.get(&error)?.code;
+        let code = match *self.handles.get(&error)? {
+            ErrorText::File(code) => Some(code),
+            ErrorText::Network(_) => None,
+        };
         let call = FsErrorCode { error: number(&error) };
-        Ok(self.gate.pass(call, |_, _| Ok(Some(code)))?.map(convert::code))
+        Ok(self.gate.pass(call, |_, _| Ok(code))?.map(convert::code))
     }
 }
 

@@ -102,6 +102,15 @@ impl Handles {
         })
     }
 
+    /// The bodies and requests of a call are gone with it; their handles stay.
+    pub fn forget_bodies(&mut self) {
+        for place in &mut self.places {
+            if let Place::Taken(named) = place {
+                named.forget_body();
+            }
+        }
+    }
+
     /// How many places there are, free ones too.
     pub fn places(&self) -> u32 {
         self.places.len() as u32
@@ -110,6 +119,24 @@ impl Handles {
     /// The number that is handed out next.
     pub fn next(&self) -> u32 {
         self.free.unwrap_or(self.places())
+    }
+
+    /// The handles that are handed out next.
+    pub fn upcoming<const N: usize>(&self) -> [Handle; N] {
+        let (mut free, mut places) = (self.free, self.places());
+        std::array::from_fn(|_| match free {
+            Some(number) => {
+                free = match self.places.get(number as usize) {
+                    Some(Place::Free(next)) => *next,
+                    _ => None,
+                };
+                Handle(number)
+            }
+            None => {
+                places = places.saturating_add(1);
+                Handle(places - 1)
+            }
+        })
     }
 
     /// The numbers of the free places, the one that is taken next first.

@@ -12,9 +12,12 @@ impl error::Host for Session {}
 
 impl error::HostError for Session {
     fn to_debug_string(&mut self, error: Resource<ErrorText>) -> wasmtime::Result<String> {
-        let code = self.handles.get(&error)?.code;
+        let word = match self.handles.get(&error)? {
+            ErrorText::File(code) => code.word(),
+            ErrorText::Network(code) => code.word(),
+        };
         let call = ErrorTextCall { error: number(&error) };
-        Ok(self.gate.pass(call, |_, _| Ok(code.word().to_owned()))?)
+        Ok(self.gate.pass(call, |_, _| Ok(word.to_owned()))?)
     }
 
     fn drop(&mut self, error: Resource<ErrorText>) -> wasmtime::Result<()> {
@@ -28,7 +31,11 @@ impl streams::Host for Session {
         match error {
             StreamError::Fault(StreamFault::Closed) => Ok(streams::StreamError::Closed),
             StreamError::Fault(StreamFault::Failed { code }) => {
-                let handle = self.handles.push(ErrorText { code })?;
+                let handle = self.handles.push(ErrorText::File(code))?;
+                Ok(streams::StreamError::LastOperationFailed(own(handle)))
+            }
+            StreamError::Fault(StreamFault::Network { code }) => {
+                let handle = self.handles.push(ErrorText::Network(code))?;
                 Ok(streams::StreamError::LastOperationFailed(own(handle)))
             }
             StreamError::Halt(halt) => Err(halt.into()),

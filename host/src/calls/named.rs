@@ -6,11 +6,17 @@ use reel_abi::types::{DirEntry, Nanos};
 use wasmtime::component::{Resource, ResourceAny};
 use wasmtime::{AsContextMut, StoreContextMut};
 
+use super::http::state::{
+    Fields, FutureIncomingResponse, FutureTrailers, GONE, IncomingBody, IncomingRequest, IncomingResponse,
+    OutgoingBody, OutgoingRequest, OutgoingResponse, RequestOptions, ResponseOutparam,
+};
+use super::messaging::{Client, Post};
 use super::refused::Refused;
 use super::session::{
     Cas, Descriptor, DirectoryStream, ErrorText, InputStream, OutputStream, Pollable, Savepoint, Session,
     TerminalInput, TerminalOutput,
 };
+use super::sockets::state::{AddressStream, IncomingDatagrams, Network, OutgoingDatagrams, TcpSocket, UdpSocket};
 use crate::txn::buckets::Bucket;
 use crate::txn::files::Place;
 
@@ -60,7 +66,8 @@ macro_rules! named {
 
 named! {
     Descriptor, DirectoryStream, InputStream, OutputStream, Pollable, ErrorText, Bucket, Cas, Savepoint, TerminalInput,
-    TerminalOutput, Refused,
+    TerminalOutput, Refused, Network, TcpSocket, UdpSocket, AddressStream, IncomingDatagrams, OutgoingDatagrams, Fields, IncomingRequest, OutgoingRequest, RequestOptions, ResponseOutparam, IncomingResponse,
+    IncomingBody, FutureTrailers, OutgoingResponse, OutgoingBody, FutureIncomingResponse, Client, Post,
 }
 
 fn own<T: 'static>(number: u32, mut store: StoreContextMut<'_, Session>) -> wasmtime::Result<ResourceAny> {
@@ -98,7 +105,8 @@ impl Named {
             Self::Pollable(Pollable::Ready) => Slot::Ready,
             Self::Pollable(Pollable::Stdin) => Slot::StdinReady,
             Self::Pollable(Pollable::Timer { deadline }) => Slot::Timer { deadline: Nanos(*deadline) },
-            Self::ErrorText(ErrorText { code }) => Slot::Error { code: *code },
+            Self::ErrorText(ErrorText::File(code)) => Slot::Error { code: *code },
+            Self::ErrorText(ErrorText::Network(code)) => Slot::NetError { code: *code },
             Self::Bucket(bucket) => Slot::Bucket { prefix: Bytes(bucket.prefix().to_vec()) },
             Self::Cas(Cas { bucket, key, current }) => {
                 Slot::Cas { prefix: Bytes(bucket.prefix().to_vec()), key: Bytes(key.clone()), current: current.clone() }
@@ -107,6 +115,48 @@ impl Named {
             Self::TerminalInput(TerminalInput) => Slot::TerminalInput,
             Self::TerminalOutput(TerminalOutput) => Slot::TerminalOutput,
             Self::Refused(Refused) => Slot::Refused,
+            Self::Network(Network) => Slot::Network,
+            Self::TcpSocket(TcpSocket { family, streams }) => Slot::TcpSocket { family: *family, streams: *streams },
+            Self::UdpSocket(UdpSocket { family, streams }) => Slot::UdpSocket { family: *family, streams: *streams },
+            Self::AddressStream(AddressStream { name }) => Slot::AddressStream { name: name.clone() },
+            Self::IncomingDatagrams(IncomingDatagrams { socket }) => Slot::IncomingDatagrams { socket: *socket },
+            Self::OutgoingDatagrams(OutgoingDatagrams { socket, permit }) => {
+                Slot::OutgoingDatagrams { socket: *socket, permit: *permit }
+            }
+            Self::InputStream(InputStream::Socket { socket }) => Slot::SocketInput { socket: *socket },
+            Self::OutputStream(OutputStream::Socket { socket, permit }) => {
+                Slot::SocketOutput { socket: *socket, permit: *permit }
+            }
+            Self::Pollable(Pollable::Socket { socket, side }) => Slot::SocketReady { socket: *socket, side: *side },
+            Self::Fields(Fields { entries, frozen }) => Slot::Fields { entries: entries.clone(), frozen: *frozen },
+            Self::IncomingRequest(IncomingRequest { head, body }) => {
+                Slot::IncomingRequest { head: (**head).clone(), body: body.is_some() }
+            }
+            Self::OutgoingRequest(OutgoingRequest { head, body }) => {
+                Slot::OutgoingRequest { head: (**head).clone(), body: body.is_some() }
+            }
+            Self::RequestOptions(RequestOptions { connect, first_byte, between_bytes }) => {
+                Slot::RequestOptions { connect: *connect, first_byte: *first_byte, between_bytes: *between_bytes }
+            }
+            Self::ResponseOutparam(ResponseOutparam) => Slot::ResponseOutparam,
+            Self::IncomingResponse(IncomingResponse { head, body }) => {
+                Slot::IncomingResponse { head: head.clone(), body: body.is_some() }
+            }
+            Self::IncomingBody(IncomingBody { streamed, .. }) => Slot::IncomingBody { streamed: *streamed },
+            Self::FutureTrailers(FutureTrailers { taken }) => Slot::FutureTrailers { taken: *taken },
+            Self::OutgoingResponse(OutgoingResponse { head, body }) => {
+                Slot::OutgoingResponse { head: head.clone(), body: body.is_some() }
+            }
+            Self::OutgoingBody(OutgoingBody { streamed, .. }) => Slot::OutgoingBody { streamed: *streamed },
+            Self::FutureIncomingResponse(FutureIncomingResponse { taken, .. }) => {
+                Slot::FutureIncomingResponse { taken: *taken }
+            }
+            Self::InputStream(InputStream::Body { .. }) => Slot::BodyInput,
+            Self::OutputStream(OutputStream::Body { .. }) => Slot::BodyOutput,
+            Self::Pollable(Pollable::Body { .. }) => Slot::BodyReady,
+            Self::Pollable(Pollable::Response { .. }) => Slot::ResponseReady,
+            Self::Client(Client { connected }) => Slot::Client { connected: *connected },
+            Self::Post(_) => Slot::Post,
         }
     }
 
@@ -136,7 +186,8 @@ impl Named {
             Slot::Ready => Self::Pollable(Pollable::Ready),
             Slot::StdinReady => Self::Pollable(Pollable::Stdin),
             Slot::Timer { deadline } => Self::Pollable(Pollable::Timer { deadline: deadline.0 }),
-            Slot::Error { code } => Self::ErrorText(ErrorText { code: *code }),
+            Slot::Error { code } => Self::ErrorText(ErrorText::File(*code)),
+            Slot::NetError { code } => Self::ErrorText(ErrorText::Network(*code)),
             Slot::Bucket { prefix } => Self::Bucket(Bucket::of_prefix(prefix.0.clone())),
             Slot::Cas { prefix, key, current } => Self::Cas(Cas {
                 bucket: Bucket::of_prefix(prefix.0.clone()),
@@ -147,7 +198,69 @@ impl Named {
             Slot::TerminalInput => Self::TerminalInput(TerminalInput),
             Slot::TerminalOutput => Self::TerminalOutput(TerminalOutput),
             Slot::Refused => Self::Refused(Refused),
+            Slot::Network => Self::Network(Network),
+            Slot::TcpSocket { family, streams } => Self::TcpSocket(TcpSocket { family: *family, streams: *streams }),
+            Slot::UdpSocket { family, streams } => Self::UdpSocket(UdpSocket { family: *family, streams: *streams }),
+            Slot::AddressStream { name } => Self::AddressStream(AddressStream { name: name.clone() }),
+            Slot::IncomingDatagrams { socket } => Self::IncomingDatagrams(IncomingDatagrams { socket: *socket }),
+            Slot::OutgoingDatagrams { socket, permit } => {
+                Self::OutgoingDatagrams(OutgoingDatagrams { socket: *socket, permit: *permit })
+            }
+            Slot::SocketInput { socket } => Self::InputStream(InputStream::Socket { socket: *socket }),
+            Slot::SocketOutput { socket, permit } => {
+                Self::OutputStream(OutputStream::Socket { socket: *socket, permit: *permit })
+            }
+            Slot::SocketReady { socket, side } => Self::Pollable(Pollable::Socket { socket: *socket, side: *side }),
+            Slot::Fields { entries, frozen } => Self::Fields(Fields { entries: entries.clone(), frozen: *frozen }),
+            Slot::IncomingRequest { head, body } => {
+                Self::IncomingRequest(IncomingRequest { head: Box::new(head.clone()), body: body.then_some(GONE) })
+            }
+            Slot::OutgoingRequest { head, body } => {
+                Self::OutgoingRequest(OutgoingRequest { head: Box::new(head.clone()), body: body.then_some(GONE) })
+            }
+            Slot::RequestOptions { connect, first_byte, between_bytes } => Self::RequestOptions(RequestOptions {
+                connect: *connect,
+                first_byte: *first_byte,
+                between_bytes: *between_bytes,
+            }),
+            Slot::ResponseOutparam => Self::ResponseOutparam(ResponseOutparam),
+            Slot::IncomingResponse { head, body } => {
+                Self::IncomingResponse(IncomingResponse { head: head.clone(), body: body.then_some(GONE) })
+            }
+            Slot::IncomingBody { streamed } => Self::IncomingBody(IncomingBody { number: GONE, streamed: *streamed }),
+            Slot::FutureTrailers { taken } => Self::FutureTrailers(FutureTrailers { taken: *taken }),
+            Slot::OutgoingResponse { head, body } => {
+                Self::OutgoingResponse(OutgoingResponse { head: head.clone(), body: body.then_some(GONE) })
+            }
+            Slot::OutgoingBody { streamed } => Self::OutgoingBody(OutgoingBody { number: GONE, streamed: *streamed }),
+            Slot::FutureIncomingResponse { taken } => {
+                Self::FutureIncomingResponse(FutureIncomingResponse { number: GONE, taken: *taken })
+            }
+            Slot::BodyInput => Self::InputStream(InputStream::Body { number: GONE }),
+            Slot::BodyOutput => Self::OutputStream(OutputStream::Body { number: GONE }),
+            Slot::BodyReady => Self::Pollable(Pollable::Body { number: GONE }),
+            Slot::ResponseReady => Self::Pollable(Pollable::Response { number: GONE }),
+            Slot::Client { connected } => Self::Client(Client { connected: *connected }),
+            Slot::Post => Self::Post(Post::default()),
         })
+    }
+
+    /// What it names of a body or request is gone.
+    pub fn forget_body(&mut self) {
+        match self {
+            Self::IncomingRequest(IncomingRequest { body: Some(number), .. })
+            | Self::OutgoingRequest(OutgoingRequest { body: Some(number), .. })
+            | Self::IncomingResponse(IncomingResponse { body: Some(number), .. })
+            | Self::OutgoingResponse(OutgoingResponse { body: Some(number), .. })
+            | Self::IncomingBody(IncomingBody { number, .. })
+            | Self::OutgoingBody(OutgoingBody { number, .. })
+            | Self::FutureIncomingResponse(FutureIncomingResponse { number, .. })
+            | Self::InputStream(InputStream::Body { number })
+            | Self::OutputStream(OutputStream::Body { number })
+            | Self::Pollable(Pollable::Body { number } | Pollable::Response { number }) => *number = GONE,
+            Self::Post(post) => *post = Post::default(),
+            _ => {}
+        }
     }
 
     /// Where it is, if it is a place in a tree.

@@ -1,4 +1,4 @@
-//! Interfaces that a guest may import but was not granted (`wasi:sockets`, `wasi:http`).
+//! Interfaces that a guest may import but cannot be granted (`wasi:sockets` of other versions than 0.2).
 //!
 //! They are linked from the component's own types: a function that can fail answers with the code for "access denied", one that hands out a resource
 //! hands out an empty one, and any other is a trap that says so. Each is an event.
@@ -14,7 +14,7 @@ use super::session::Session;
 use crate::gate::Halt;
 
 /// Packages that are refused at run time instead of at the start.
-const PACKAGES: [&str; 2] = ["wasi:sockets/", "wasi:http/"];
+const PACKAGES: [&str; 1] = ["wasi:sockets/"];
 
 /// The codes that mean "not granted", in the interfaces' own words.
 const DENIALS: [&str; 3] = ["access-denied", "HTTP-request-denied", "internal-error"];
@@ -27,7 +27,7 @@ pub struct Refused;
 
 /// Whether an import is of a package that is refused at run time.
 pub fn is_refused(import: &str) -> bool {
-    PACKAGES.iter().any(|package| import.starts_with(package))
+    PACKAGES.iter().any(|package| import.starts_with(package)) && !import.contains("@0.2.")
 }
 
 /// Links every refused interface that the component imports.

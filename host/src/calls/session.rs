@@ -1,16 +1,24 @@
 //! The host's side of one running guest: what its handles name, and the parts that its calls work on.
 
+use std::sync::Arc;
+
 use reel_abi::bytes::Bytes;
+use reel_abi::id::SpaceName;
+use reel_abi::net::{NetCode, Side};
 use reel_abi::record::CellValue;
 use reel_abi::resident::Residue;
 use reel_abi::types::{DescriptorFlags, Draw, FsCode, MonotonicReading, Nanos, NodeKind, StreamFault};
 use reel_store::Store;
 
+use super::calls::Callees;
 use super::handles::Handles;
+use super::http::state::Http;
 use super::limiter::Growths;
 use crate::gate::commit::CommitPoint;
 use crate::gate::{Gate, Halt};
-use crate::port::{Entropy, Input, Output};
+use crate::net::grants::Grants;
+use crate::port::{Entropy, Input, Output, Topics};
+use crate::sockets::table::Sockets;
 use crate::txn::buckets::Bucket;
 use crate::txn::files::Place;
 use crate::txn::transaction::Transaction;
@@ -35,6 +43,10 @@ pub struct Session {
     pub store: Store,
     /// Its memories and tables.
     pub growths: Growths,
+    /// Requests and answers.
+    pub http: Http,
+    /// What it has of the network, in this run.
+    pub sockets: Sockets,
     /// Names in all listings that are being read.
     pub listed: usize,
     /// Where listings of keys go on, for those who know cursors by number.
@@ -43,6 +55,16 @@ pub struct Session {
     pub insecure_seed: Option<(Draw, Draw)>,
     /// Whether it stays after this call, which is then its whole transaction.
     pub resident: bool,
+    /// Bytes that messages in the guest's hands were made of, in this call.
+    pub posted_bytes: usize,
+    /// Calls of other guests; absent in a replay.
+    pub callees: Option<Box<dyn Callees>>,
+    /// Whether it was called by another guest, whose transaction this is a part of.
+    pub joined: bool,
+    /// Whether it is called for a message or a timer, with which it commits.
+    pub occasion: bool,
+    /// Who has subscribed to what; absent in a replay.
+    pub topics: Option<Arc<dyn Topics>>,
     /// A wait that is longer than this, in nanoseconds, is slept through without the guest; nothing if it never is.
     pub sleeps_after: Option<u64>,
 }
@@ -56,6 +78,10 @@ pub struct Setup {
     pub env: Vec<(String, String)>,
     /// Guest paths of the trees; nothing for a tree that is not handed out.
     pub preopens: Vec<Option<String>>,
+    /// What it may have of the network.
+    pub net: Grants,
+    /// Guests that it may call.
+    pub calls: Vec<SpaceName>,
 }
 
 /// Standard streams. Absent ends are those of a replay: nothing can be read, and what is written is not shown.
@@ -94,10 +120,17 @@ impl Session {
             entropy,
             store,
             growths,
+            http: Http::default(),
+            sockets: Sockets::default(),
             listed: 0,
             cursors: Vec::new(),
             insecure_seed: None,
             resident: false,
+            posted_bytes: 0,
+            callees: None,
+            joined: false,
+            occasion: false,
+            topics: None,
             sleeps_after: None,
         }
     }
@@ -108,6 +141,7 @@ impl Session {
     pub fn inherit(&mut self, before: Self) {
         let residue = before.residue();
         self.handles = before.handles;
+        self.handles.forget_bodies();
         self.growths = before.growths;
         self.listed = before.listed;
         self.cursors = before.cursors;
@@ -185,6 +219,16 @@ pub enum InputStream {
         /// Whether the descriptor it was made from may read.
         allowed: bool,
     },
+    /// A body that comes in.
+    Body {
+        /// Its number.
+        number: u32,
+    },
+    /// A connection.
+    Socket {
+        /// Handle of its socket.
+        socket: u32,
+    },
 }
 
 /// A stream to write to.
@@ -203,6 +247,18 @@ pub enum OutputStream {
         /// Whether the descriptor it was made from may write.
         allowed: bool,
     },
+    /// A body that goes out.
+    Body {
+        /// Its number.
+        number: u32,
+    },
+    /// A connection.
+    Socket {
+        /// Handle of its socket.
+        socket: u32,
+        /// Bytes that may be written, as the guest was told.
+        permit: u64,
+    },
 }
 
 /// What can be waited for.
@@ -217,13 +273,32 @@ pub enum Pollable {
         /// Nanoseconds.
         deadline: u64,
     },
+    /// A body has bytes or has ended.
+    Body {
+        /// Its number.
+        number: u32,
+    },
+    /// Others have answered.
+    Response {
+        /// Number of the request.
+        number: u32,
+    },
+    /// A socket or a lookup is ready.
+    Socket {
+        /// Its handle.
+        socket: u32,
+        /// What of it.
+        side: Side,
+    },
 }
 
 /// The error behind a failed stream operation.
 #[derive(Debug, Clone, Copy)]
-pub struct ErrorText {
-    /// The code.
-    pub code: FsCode,
+pub enum ErrorText {
+    /// Of a file, or a standard stream.
+    File(FsCode),
+    /// Of a socket.
+    Network(NetCode),
 }
 
 /// A compare-and-swap in the making.

@@ -43,7 +43,8 @@ impl Session {
         }
     }
 
-    fn bytes_of(&self, data: Result<Data, StreamFault>) -> Result<Result<Vec<u8>, StreamFault>, Halt> {
+    /// The bytes that an event holds or names.
+    pub(super) fn bytes_of(&self, data: Result<Data, StreamFault>) -> Result<Result<Vec<u8>, StreamFault>, Halt> {
         match data {
             Err(fault) => Ok(Err(fault)),
             Ok(Data::Inline { bytes }) => Ok(Ok(bytes.0)),

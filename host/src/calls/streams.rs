@@ -1,6 +1,7 @@
 //! `wasi:io/streams`: the same functions over standard streams and files.
 
-use reel_abi::types::{FsCode, Resource as Kind, Stdio, StreamFault};
+use reel_abi::net::Side;
+use reel_abi::types::{FsCode, Stdio, StreamFault};
 use reel_abi::vocabulary::{
     FsStreamFlush, FsStreamRead, FsStreamWrite, FsStreamZeroes, StreamCheckWrite, StreamSkip, StreamSplice,
     StreamSubscribe,
@@ -65,6 +66,8 @@ impl Session {
     fn take_input(&mut self, stream: &Resource<InputStream>, len: u64) -> Result<Result<Vec<u8>, StreamFault>, Halt> {
         match *self.handles.get(stream)? {
             InputStream::Stdin => self.take_stdin(number(stream), len),
+            InputStream::Body { number } => self.take_body(stream, number, len),
+            InputStream::Socket { socket } => self.take_socket(stream, socket, len),
             InputStream::File { .. } => match self.read_file(stream, len) {
                 Ok(bytes) => Ok(Ok(bytes)),
                 Err(StreamError::Fault(fault)) => Ok(Err(fault)),
@@ -78,6 +81,8 @@ impl Session {
             OutputStream::Stdout => Stdio::Stdout,
             OutputStream::Stderr => Stdio::Stderr,
             OutputStream::File { .. } => return self.write_file(stream, &bytes),
+            OutputStream::Body { number } => return Ok(self.write_body(stream, number, &bytes)??),
+            OutputStream::Socket { socket, .. } => return Ok(self.write_socket(stream, socket, &bytes)??),
         };
         Ok(self.talk(which, bytes)??)
     }
@@ -109,7 +114,8 @@ impl Session {
         let which = match *self.handles.get(stream)? {
             OutputStream::Stdout => Stdio::Stdout,
             OutputStream::Stderr => Stdio::Stderr,
-            OutputStream::File { .. } => {
+            OutputStream::Socket { socket, .. } => return Ok(self.flush_socket(stream, socket)??),
+            OutputStream::File { .. } | OutputStream::Body { .. } => {
                 let call = FsStreamFlush { stream: number(stream) };
                 return Ok(self.gate.pass(call, |_, _| Ok(Ok(())))??);
             }
@@ -117,9 +123,27 @@ impl Session {
         Ok(self.flush_talk(which)??)
     }
 
+    /// The same, where the guest waits until it is done.
+    async fn flush_out(&mut self, stream: &Resource<OutputStream>) -> StreamResult<()> {
+        match *self.handles.get(stream)? {
+            OutputStream::Socket { socket, .. } => Ok(self.flush_socket_out(stream, socket).await??),
+            _ => self.flush_output(stream),
+        }
+    }
+
+    /// Waits until a connection takes what the guest may write without having asked.
+    async fn await_room(&mut self, stream: &Resource<OutputStream>) -> StreamResult<()> {
+        if let OutputStream::Socket { socket, .. } = *self.handles.get(stream)? {
+            self.check_socket(number(stream), socket, true).await??;
+        }
+        Ok(())
+    }
+
     fn permit(&self, stream: &Resource<OutputStream>) -> Result<u64, Halt> {
         Ok(match self.handles.get(stream)? {
             OutputStream::File { .. } => FILE_PERMIT,
+            OutputStream::Body { .. } => self.body_permit(),
+            OutputStream::Socket { permit, .. } => *permit,
             OutputStream::Stdout | OutputStream::Stderr => TALK_PERMIT,
         })
     }
@@ -170,27 +194,35 @@ impl Session {
 }
 
 impl streams::HostInputStream for Session {
-    fn read(&mut self, stream: Resource<InputStream>, len: u64) -> StreamResult<Vec<u8>> {
+    async fn read(&mut self, stream: Resource<InputStream>, len: u64) -> StreamResult<Vec<u8>> {
         match *self.handles.get(&stream)? {
+            InputStream::Socket { socket } => Ok(self.read_socket(&stream, socket, len, false).await??),
             InputStream::Stdin => Ok(self.take_stdin(number(&stream), len)??),
+            InputStream::Body { number } => Ok(self.take_body(&stream, number, len)??),
             InputStream::File { .. } => self.read_file(&stream, len),
         }
     }
 
     async fn blocking_read(&mut self, stream: Resource<InputStream>, len: u64) -> StreamResult<Vec<u8>> {
         match *self.handles.get(&stream)? {
+            InputStream::Socket { socket } => Ok(self.read_socket(&stream, socket, len, true).await??),
             InputStream::Stdin => Ok(self.read_stdin(number(&stream), len, true).await??),
+            InputStream::Body { number } => Ok(self.read_body(&stream, number, len, true).await??),
             InputStream::File { .. } => self.read_file(&stream, len),
         }
     }
 
-    fn skip(&mut self, stream: Resource<InputStream>, len: u64) -> StreamResult<u64> {
+    async fn skip(&mut self, stream: Resource<InputStream>, len: u64) -> StreamResult<u64> {
+        self.release_sockets().await?;
         self.skip_input(&stream, len, false)
     }
 
     async fn blocking_skip(&mut self, stream: Resource<InputStream>, len: u64) -> StreamResult<u64> {
-        if let InputStream::Stdin = *self.handles.get(&stream)? {
-            self.await_stdin().await;
+        match *self.handles.get(&stream)? {
+            InputStream::Stdin => self.await_stdin().await,
+            InputStream::Body { number } => self.await_body(number).await,
+            InputStream::Socket { socket } => self.await_socket(socket).await?,
+            InputStream::File { .. } => {}
         }
         self.skip_input(&stream, len, true)
     }
@@ -198,6 +230,8 @@ impl streams::HostInputStream for Session {
     fn subscribe(&mut self, stream: Resource<InputStream>) -> wasmtime::Result<Resource<Pollable>> {
         let pollable = match *self.handles.get(&stream)? {
             InputStream::Stdin => Pollable::Stdin,
+            InputStream::Body { number } => Pollable::Body { number },
+            InputStream::Socket { socket } => Pollable::Socket { socket, side: Side::Input },
             InputStream::File { .. } => Pollable::Ready,
         };
         let handles = &mut self.handles;
@@ -206,12 +240,15 @@ impl streams::HostInputStream for Session {
     }
 
     fn drop(&mut self, stream: Resource<InputStream>) -> wasmtime::Result<()> {
-        self.drop_handle(Kind::InputStream, &stream)
+        self.drop_socket_input(&stream)
     }
 }
 
 impl streams::HostOutputStream for Session {
-    fn check_write(&mut self, stream: Resource<OutputStream>) -> StreamResult<u64> {
+    async fn check_write(&mut self, stream: Resource<OutputStream>) -> StreamResult<u64> {
+        if let OutputStream::Socket { socket, .. } = *self.handles.get(&stream)? {
+            return Ok(self.check_socket(number(&stream), socket, false).await??);
+        }
         let permit = self.permit(&stream)?;
         let call = StreamCheckWrite { stream: number(&stream) };
         Ok(self.gate.pass(call, |_, _| Ok(Ok(permit)))??)
@@ -222,25 +259,29 @@ impl streams::HostOutputStream for Session {
         self.write_output(&stream, bytes)
     }
 
-    fn blocking_write_and_flush(&mut self, stream: Resource<OutputStream>, bytes: Vec<u8>) -> StreamResult<()> {
+    async fn blocking_write_and_flush(&mut self, stream: Resource<OutputStream>, bytes: Vec<u8>) -> StreamResult<()> {
         self.refuse_over(bytes.len() as u64, BLOCKING_WRITE_BYTES)?;
+        self.await_room(&stream).await?;
         self.write_output(&stream, bytes)?;
-        self.flush_output(&stream)
+        self.flush_out(&stream).await
     }
 
     fn flush(&mut self, stream: Resource<OutputStream>) -> StreamResult<()> {
         self.flush_output(&stream)
     }
 
-    fn blocking_flush(&mut self, stream: Resource<OutputStream>) -> StreamResult<()> {
-        self.flush_output(&stream)
+    async fn blocking_flush(&mut self, stream: Resource<OutputStream>) -> StreamResult<()> {
+        self.flush_out(&stream).await
     }
 
     fn subscribe(&mut self, stream: Resource<OutputStream>) -> wasmtime::Result<Resource<Pollable>> {
-        self.handles.get(&stream)?;
+        let pollable = match *self.handles.get(&stream)? {
+            OutputStream::Socket { socket, .. } => Pollable::Socket { socket, side: Side::Output },
+            _ => Pollable::Ready,
+        };
         let handles = &mut self.handles;
         let call = StreamSubscribe { stream: number(&stream) };
-        Ok(own(self.gate.pass(call, |_, _| handles.push(Pollable::Ready))?))
+        Ok(own(self.gate.pass(call, |_, _| handles.push(pollable))?))
     }
 
     fn write_zeroes(&mut self, stream: Resource<OutputStream>, len: u64) -> StreamResult<()> {
@@ -254,13 +295,18 @@ impl streams::HostOutputStream for Session {
         Ok(self.gate.pass(call, |_, _| Ok(reply))??)
     }
 
-    fn blocking_write_zeroes_and_flush(&mut self, stream: Resource<OutputStream>, len: u64) -> StreamResult<()> {
+    async fn blocking_write_zeroes_and_flush(&mut self, stream: Resource<OutputStream>, len: u64) -> StreamResult<()> {
         self.refuse_over(len, BLOCKING_WRITE_BYTES)?;
+        self.await_room(&stream).await?;
         self.write_zeroes(own(number(&stream)), len)?;
-        self.flush_output(&stream)
+        self.flush_out(&stream).await
     }
 
-    fn splice(&mut self, to: Resource<OutputStream>, from: Resource<InputStream>, len: u64) -> StreamResult<u64> {
+    async fn splice(&mut self, to: Resource<OutputStream>, from: Resource<InputStream>, len: u64) -> StreamResult<u64> {
+        self.release_sockets().await?;
+        if let OutputStream::Socket { socket, .. } = *self.handles.get(&to)? {
+            self.check_socket(number(&to), socket, false).await??;
+        }
         self.splice_now(&to, &from, len, false)
     }
 
@@ -270,13 +316,16 @@ impl streams::HostOutputStream for Session {
         from: Resource<InputStream>,
         len: u64,
     ) -> StreamResult<u64> {
-        if let InputStream::Stdin = *self.handles.get(&from)? {
-            self.await_stdin().await;
+        self.await_room(&to).await?;
+        match *self.handles.get(&from)? {
+            InputStream::Stdin => self.await_stdin().await,
+            InputStream::Socket { socket } => self.await_socket(socket).await?,
+            _ => {}
         }
         self.splice_now(&to, &from, len, true)
     }
 
     fn drop(&mut self, stream: Resource<OutputStream>) -> wasmtime::Result<()> {
-        self.drop_handle(Kind::OutputStream, &stream)
+        self.drop_socket_output(&stream)
     }
 }

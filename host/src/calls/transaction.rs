@@ -16,9 +16,12 @@ const REASON_BYTES: usize = 4096;
 
 impl transaction::Host for Session {
     fn set_savepoint(&mut self) -> wasmtime::Result<Result<Resource<Savepoint>, transaction::Error>> {
-        let (txn, handles) = (&mut self.txn, &mut self.handles);
+        let (txn, handles, callees) = (&mut self.txn, &mut self.handles, &mut self.callees);
         let reply = self.gate.pass(TxnSavepoint {}, |_, _| match txn.set_savepoint() {
-            Ok(name) => handles.push(Savepoint { name }).map(Ok),
+            Ok(name) => {
+                callees.iter_mut().for_each(|callees| callees.mark(name));
+                handles.push(Savepoint { name }).map(Ok)
+            }
             Err(fault) => Ok(Err(fault)),
         })?;
         Ok(reply.map(own).map_err(error))
@@ -26,8 +29,14 @@ impl transaction::Host for Session {
 
     async fn commit(&mut self) -> wasmtime::Result<Result<u64, transaction::Error>> {
         let replayed = self.gate.replaying();
+        if self.joined {
+            return Err(Halt::Trap("a call of another guest commits with its caller, not on its way".into()).into());
+        }
         if self.resident {
             return Err(Halt::Trap("a resident commits with its call, not on its way".into()).into());
+        }
+        if self.occasion {
+            return Err(Halt::Trap("what takes a message commits with that, not on its way".into()).into());
         }
         let (txn, point, now) = (&mut self.txn, &mut self.commit_point, self.gate.wall());
         let reply = self.gate.pass_commit(|| match point.as_deref_mut() {
@@ -38,6 +47,12 @@ impl transaction::Host for Session {
         if replayed && reply.is_ok() {
             // What was sent then is known afterwards too, for a run that is resumed.
             self.txn.outbox()?;
+        }
+        if replayed && let Some(callees) = &mut self.callees {
+            callees.forget();
+        }
+        if reply.is_ok() {
+            self.http.release().await;
         }
         let point = &mut self.commit_point;
         let base = self.gate.pass(TxnBegins {}, |_, _| match point {
@@ -63,8 +78,14 @@ impl transaction::Host for Session {
 impl transaction::HostSavepoint for Session {
     fn rollback(&mut self, savepoint: Resource<Savepoint>) -> wasmtime::Result<Result<(), transaction::Error>> {
         let name = self.handles.get(&savepoint)?.name;
-        let txn = &mut self.txn;
-        let reply = self.gate.pass(TxnRollback { savepoint: number(&savepoint) }, |_, _| Ok(txn.roll_back(name)))?;
+        let (txn, callees) = (&mut self.txn, &mut self.callees);
+        let reply = self.gate.pass(TxnRollback { savepoint: number(&savepoint) }, |_, _| {
+            let reply = txn.roll_back(name);
+            if let (Ok(()), Some(callees)) = (&reply, callees) {
+                callees.roll_back(name);
+            }
+            Ok(reply)
+        })?;
         Ok(reply.map_err(error))
     }
 
@@ -72,11 +93,12 @@ impl transaction::HostSavepoint for Session {
         if self.handles.restoring {
             return Ok(());
         }
-        let (txn, handles) = (&mut self.txn, &mut self.handles);
+        let (txn, handles, callees) = (&mut self.txn, &mut self.handles, &mut self.callees);
         let call = HandleDrop { what: Kind::Savepoint, handle: number(&savepoint) };
         Ok(self.gate.pass(call, |_, call| {
             let Savepoint { name } = handles.remove(call.handle)?;
             txn.release(name);
+            callees.iter_mut().for_each(|callees| callees.release(name));
             Ok(())
         })?)
     }

@@ -8,14 +8,15 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use reel_store::Store;
 
-use super::database::{DatabaseArgs, Opened, Running};
+use super::brought::Brought;
+use super::database::{DatabaseArgs, Opened};
 use super::escape::Safe;
 use super::exit::{self, Exit};
 use super::failure::Failure;
 use super::io::{Io, with_streams};
 use super::{
-    admin, call, checkpoint, compact, completions, deploy, diff, fork, fs, gc, history, inspect, kv, log, memory,
-    outbox, ps, replay, resume, rollback, run, runs, serve, show, spaces, stop, tag, verify,
+    admin, call, checkpoint, compact, completions, deploy, diff, follow, fork, fs, gc, history, inspect, kv, log,
+    memory, outbox, ps, queue, replay, resume, rollback, run, runs, serve, show, spaces, stop, tag, verify,
 };
 use crate::world::process;
 
@@ -53,6 +54,7 @@ enum Command {
     Tag(tag::Args),
     Fs(fs::Args),
     Kv(kv::Args),
+    Queue(queue::Args),
     Outbox(outbox::Args),
     Verify(verify::Args),
     Gc(gc::Args),
@@ -127,87 +129,147 @@ impl Cli {
         Self::try_parse_from(std::iter::once("reel").chain(args.iter().map(String::as_str))).ok()
     }
 
-    /// Whether this command is done for another process.
-    pub fn is_served(&self, household: bool) -> bool {
+    /// Whether this command is done for another process by one that has this.
+    pub fn is_served(&self, database: &Opened) -> bool {
         match &self.command {
-            Command::Call(_) | Command::Checkpoint(_) | Command::Stop(_) | Command::Start(_) => household,
-            // It compiles and replays, which only those do for others who keep guests awake.
-            Command::Memory(_) => household,
             Command::Runs(_) | Command::Log(_) | Command::Show(_) | Command::Spaces(_) => true,
             Command::Fork(_) | Command::Rollback(_) | Command::Tag(_) => true,
             Command::History(_) | Command::Diff(_) | Command::Kv(_) | Command::Ps(_) => true,
-            Command::Fs(args) => args.only_reads(),
-            Command::Run(_) | Command::Replay(_) | Command::Resume(_) | Command::Verify(_) => false,
-            Command::Inspect(_) | Command::Completions(_) | Command::Outbox(_) => false,
-            Command::Gc(_) | Command::Compact(_) | Command::Deploy(_) | Command::Serve(_) => false,
+            Command::Queue(args) if args.only_reads() => true,
+            Command::Fs(args) if args.only_reads() => true,
+            Command::Serve(_) | Command::Inspect(_) | Command::Completions(_) => false,
+            // They compile, take long or change much, which only those do for others who have nothing else to do.
+            _ => database.serving.is_some(),
+        }
+    }
+
+    /// Whether it may take as long as it likes.
+    pub fn is_lasting(&self) -> bool {
+        match &self.command {
+            Command::Log(args) => args.follows(),
+            Command::Run(_) | Command::Call(_) | Command::Resume(_) | Command::Deploy(_) | Command::Replay(_) => true,
+            Command::Verify(_) | Command::Gc(_) | Command::Compact(_) | Command::Stop(_) => true,
+            Command::Fs(args) => !args.only_reads(),
+            _ => false,
         }
     }
 
     /// Whether it makes no difference if it is done twice: it only reads.
     pub fn may_be_repeated(&self) -> bool {
-        let call =
-            matches!(&self.command, Command::Call(_) | Command::Checkpoint(_) | Command::Stop(_) | Command::Start(_));
-        !call && !matches!(&self.command, Command::Fork(_) | Command::Rollback(_) | Command::Tag(_))
-    }
-
-    /// Does the command for another process, up to showing its failure; nothing if it is not served.
-    pub fn answer(&self, database: &Opened, io: &mut Io<'_>) -> Option<Exit> {
-        let done = self.read(database, io)?;
-        Some(shown(done, io))
-    }
-
-    fn read(&self, database: &Opened, io: &mut Io<'_>) -> Option<Result<Exit, Failure>> {
         match &self.command {
-            Command::Runs(args) => Some(runs::execute(args, database, io)),
-            Command::Log(args) => Some(log::execute(args, database, io)),
-            Command::Show(args) => Some(show::execute(args, database, io)),
-            Command::Spaces(args) => Some(spaces::execute(args, database, &self.database.flag(), io)),
-            Command::History(args) => Some(history::execute(args, database, io)),
-            Command::Diff(args) => Some(diff::execute(args, database, io)),
-            Command::Call(args) => Some(call::execute(args, database, &self.database.flag(), io)),
-            Command::Checkpoint(args) => Some(checkpoint::execute(args, database, io)),
-            Command::Stop(args) => Some(stop::stop(args, database, io)),
-            Command::Start(args) => Some(stop::start(args, database, io)),
-            Command::Ps(args) => Some(ps::execute(args, database, io)),
-            Command::Memory(args) => Some(memory::execute(args, database, io)),
-            Command::Kv(args) => Some(kv::execute(args, database, io)),
-            Command::Fork(args) => Some(fork::execute(args, database, &self.database.flag(), io)),
-            Command::Rollback(args) => Some(rollback::execute(args, database, &self.database.flag(), io)),
-            Command::Tag(args) => Some(tag::execute(args, database, &self.database.flag(), io)),
-            Command::Fs(args) => args.read(database, io),
-            Command::Run(_) | Command::Replay(_) | Command::Resume(_) | Command::Verify(_) => None,
-            Command::Inspect(_) | Command::Completions(_) | Command::Outbox(_) => None,
-            Command::Gc(_) | Command::Compact(_) | Command::Deploy(_) | Command::Serve(_) => None,
+            Command::Queue(args) => args.only_reads(),
+            Command::Fs(args) => args.only_reads(),
+            Command::Spaces(args) => args.only_reads(),
+            Command::Runs(_) | Command::Log(_) | Command::Show(_) | Command::Ps(_) => true,
+            Command::History(_) | Command::Diff(_) | Command::Kv(_) | Command::Memory(_) => true,
+            Command::Replay(_) | Command::Verify(_) | Command::Inspect(_) | Command::Completions(_) => true,
+            Command::Call(_) | Command::Checkpoint(_) | Command::Stop(_) | Command::Start(_) => false,
+            Command::Fork(_) | Command::Rollback(_) | Command::Tag(_) | Command::Run(_) | Command::Deploy(_) => false,
+            Command::Resume(_) | Command::Outbox(_) | Command::Gc(_) | Command::Compact(_) => false,
+            Command::Serve(_) => false,
         }
+    }
+
+    /// Whether others than before may be there after it, or be something else.
+    fn changes_guests(&self) -> bool {
+        match &self.command {
+            Command::Deploy(_) | Command::Fork(_) | Command::Rollback(_) => true,
+            Command::Spaces(args) => !args.only_reads(),
+            _ => false,
+        }
+    }
+
+    /// Does the command for another process, up to showing its failure.
+    pub fn answer(&self, brought: Brought, database: &Opened, io: &mut Io<'_>) -> Exit {
+        let done = self.carry_out(brought, database, io);
+        if let (Some(serving), true) = (&database.serving, self.changes_guests()) {
+            serving.look_again(&database.store);
+        }
+        shown(done, io)
     }
 
     fn execute(&self, io: &mut Io<'_>) -> Result<Exit, Failure> {
         match &self.command {
-            Command::Run(args) => run::execute(args, &self.database, io),
-            Command::Deploy(args) => deploy::execute(args, &self.database, io),
             Command::Serve(args) => serve::execute(args, &self.database, io),
-            Command::Replay(args) => replay::execute(args, &self.database, io),
-            Command::Resume(args) => resume::execute(args, &self.database, io),
-            Command::Verify(args) => verify::execute(args, &self.database, io),
-            Command::Outbox(args) => outbox::execute(args, &self.database, io),
-            Command::Gc(args) => gc::execute(args, &self.database, io),
-            Command::Compact(args) => compact::execute(args, &self.database, io),
             Command::Inspect(args) => inspect::execute(args, io),
             Command::Completions(args) => completions::execute(args, io),
-            Command::Fs(args) if !args.only_reads() => args.execute(&self.database, io),
-            _ => self.read_or_ask(io),
+            Command::Log(args) if args.follows_all() => follow::ask(&self.database, io),
+            _ => self.do_or_ask(io),
         }
     }
 
-    /// Reads the database, or lets the process read that has it open.
-    fn read_or_ask(&self, io: &mut Io<'_>) -> Result<Exit, Failure> {
+    /// Does it with the database, or lets the process do it that has it open.
+    fn do_or_ask(&self, io: &mut Io<'_>) -> Result<Exit, Failure> {
+        let mut brought = self.bring()?;
         let dir = self.database.dir();
-        match self.database.open_or(io, |io| admin::ask(&dir, io).map(Access::Answered))? {
-            Access::Answered(done) => done,
-            Access::Opened(database) => {
-                // A pager may hold this command, and the database with it, for as long as somebody reads.
-                let _server = admin::serve(&database.store, Running::default());
-                self.read(&database, io).unwrap_or(Ok(Exit::HOST))
+        let ask = |io: &mut Io<'_>| admin::ask(&dir, &mut brought, io).map(Access::Answered);
+        let database = match self.database.open_or(self.makes_database(), io, ask) {
+            Ok(Access::Answered(done)) => return done,
+            Ok(Access::Opened(database)) => database,
+            Err(error) => match &self.command {
+                Command::Verify(args) => return verify::unopened(args, error, io),
+                _ => return Err(error.into()),
+            },
+        };
+        // A pager may hold this command, and the database with it, for as long as somebody reads.
+        let server = admin::serve(&database);
+        let done = self.carry_out(brought, &database, io);
+        drop(server);
+        done
+    }
+
+    /// Whether it makes the database if there is none.
+    fn makes_database(&self) -> bool {
+        match &self.command {
+            Command::Run(_) | Command::Deploy(_) => true,
+            Command::Fs(args) => args.makes_database(),
+            _ => false,
+        }
+    }
+
+    /// What it needs of the place where it was given.
+    fn bring(&self) -> Result<Brought, Failure> {
+        match &self.command {
+            Command::Run(args) => args.bring(),
+            Command::Deploy(args) => args.bring(),
+            Command::Replay(args) => args.bring(),
+            Command::Fs(args) => args.bring(),
+            Command::Queue(args) => args.bring(),
+            _ => Ok(Brought::default()),
+        }
+    }
+
+    fn carry_out(&self, brought: Brought, database: &Opened, io: &mut Io<'_>) -> Result<Exit, Failure> {
+        let flag = &self.database.flag();
+        match &self.command {
+            Command::Run(args) => run::execute(args, brought, database, flag, io),
+            Command::Deploy(args) => deploy::execute(args, brought, database, flag, io),
+            Command::Runs(args) => runs::execute(args, database, io),
+            Command::Log(args) => log::execute(args, database, io),
+            Command::Show(args) => show::execute(args, database, io),
+            Command::Spaces(args) => spaces::execute(args, database, flag, io),
+            Command::History(args) => history::execute(args, database, io),
+            Command::Diff(args) => diff::execute(args, database, io),
+            Command::Call(args) => call::execute(args, database, flag, io),
+            Command::Checkpoint(args) => checkpoint::execute(args, database, io),
+            Command::Stop(args) => stop::stop(args, database, io),
+            Command::Start(args) => stop::start(args, database, io),
+            Command::Ps(args) => ps::execute(args, database, io),
+            Command::Memory(args) => memory::execute(args, database, io),
+            Command::Kv(args) => kv::execute(args, database, io),
+            Command::Queue(args) => queue::execute(args, brought, database, io),
+            Command::Fork(args) => fork::execute(args, database, flag, io),
+            Command::Rollback(args) => rollback::execute(args, database, flag, io),
+            Command::Tag(args) => tag::execute(args, database, flag, io),
+            Command::Fs(args) => args.execute(&brought, database, io),
+            Command::Replay(args) => replay::execute(args, brought, database, io),
+            Command::Resume(args) => resume::execute(args, database, flag, io),
+            Command::Verify(args) => verify::execute(args, database, io),
+            Command::Outbox(args) => outbox::execute(args, database, io),
+            Command::Gc(args) => gc::execute(args, database, flag, io),
+            Command::Compact(args) => compact::execute(args, database, io),
+            Command::Serve(_) | Command::Inspect(_) | Command::Completions(_) => {
+                Err(Failure::new(Exit::HOST, "this command needs no database that is open"))
             }
         }
     }

@@ -72,9 +72,9 @@ struct Json<'a> {
 
 /// Calls the function and prints what it gives, in WAVE.
 pub fn execute(args: &Args, database: &Opened, flag: &str, io: &mut Io<'_>) -> Result<Exit, Failure> {
-    live::deliver_rest(&database.store, io)?;
+    database.deliver_rest(io)?;
     let request = CallRequest { name: args.name.clone(), function: args.function.clone(), args: args.args.clone() };
-    let progress = Arc::new(Progress::new(io.look.err_terminal));
+    let progress = Arc::new(database.progress(io.look.err_terminal));
     let report = with_household(database, |household| {
         live::block_on(async {
             let report = wait_for(household, &request, database, progress).await;
@@ -111,7 +111,7 @@ async fn wait_for(
     progress: Arc<Progress>,
 ) -> Result<CallReport, CallError> {
     let mut stop = pin!(interrupt(database, progress));
-    if !database.served {
+    if database.serving.is_none() {
         household.go_on(&request.name, stop.as_mut()).await?;
     }
     let newest = database.store.newest_run();

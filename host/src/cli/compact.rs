@@ -2,13 +2,11 @@
 
 use serde::Serialize;
 
-use super::admin;
-use super::database::{DatabaseArgs, Running};
+use super::database::Opened;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::io::Io;
 use super::json;
-use super::progress::Progress;
 use super::style::Paint;
 use super::table::{Cell, Table};
 use super::units;
@@ -30,14 +28,11 @@ struct Json<'a> {
 }
 
 /// Compacts and says what it brought.
-pub fn execute(args: &Args, database: &DatabaseArgs, io: &mut Io<'_>) -> Result<Exit, Failure> {
-    let store = database.open(io)?;
-    let server = admin::serve(&store, Running::default());
-    let progress = Progress::new(io.look.err_terminal);
+pub fn execute(args: &Args, database: &Opened, io: &mut Io<'_>) -> Result<Exit, Failure> {
+    let progress = database.progress(io.look.err_terminal);
     progress.begin("compacting");
-    let files = store.compact();
+    let files = database.store.compact();
     progress.finish();
-    drop(server);
     let paint = Paint(io.look.out_colour);
     let mut table = Table::new(&[1, 2]);
     table.row(["FILE", "BEFORE", "AFTER"].map(|head| Cell::new(head).painted(|t| paint.bold(t))));

@@ -4,19 +4,20 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use reel_abi::outcome::Disposition;
-use reel_store::Store;
-
+use super::database::Opened;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::grants;
 use super::io::Io;
 use super::live;
 use super::progress::Progress;
+use super::residents::{callees, interrupt};
 use super::run::failed;
+use crate::calls::session::Console;
+use crate::runtime::joined::Guests;
 use crate::runtime::prepare::{Prepared, prepare};
 use crate::runtime::{Engines, RunError, RunReport, RunRequest, run_prepared};
-use crate::world::signals;
+use reel_abi::outcome::Disposition;
 
 /// Copies that are under way at once, each on a thread.
 const AT_ONCE: u32 = 64;
@@ -24,7 +25,7 @@ const AT_ONCE: u32 = 64;
 /// The copies of a program.
 pub struct Copies<'a> {
     /// Where they work.
-    pub store: &'a Store,
+    pub database: &'a Opened,
     /// What executes them.
     pub engines: &'a Engines,
     /// What each does, but for the number in its arguments.
@@ -49,14 +50,16 @@ struct Tally {
 impl Copies<'_> {
     /// Runs them. The exit code is that of the first one, by number, which did not end well.
     pub fn run(&self, io: &mut Io<'_>, path: &Path) -> Result<Exit, Failure> {
-        let progress = Arc::new(Progress::new(io.look.err_terminal && !self.quiet));
+        let store = &self.database.store;
+        let progress = Arc::new(self.database.progress(io.look.err_terminal && !self.quiet));
         let on_compile = || progress.begin(&format!("compiling {}", path.display()));
-        let prepared = prepare(self.store, self.engines, &self.request.bytes, &on_compile);
+        let prepared = prepare(store, self.engines, &self.request.bytes, &on_compile);
         let prepared = prepared.map_err(|error| failed(error.into(), &self.request.name))?;
         progress.finish();
+        let callees = callees(store);
         let (next, tally) = (AtomicU32::new(1), Mutex::new(Tally::default()));
         std::thread::scope(|scope| {
-            let worker = || self.work(&prepared, &progress, &next, &tally);
+            let worker = || self.work(&prepared, &callees, &progress, &next, &tally);
             let workers: Vec<_> = (0..self.count.min(AT_ONCE)).map(|_| scope.spawn(worker)).collect();
             workers.into_iter().try_for_each(|worker| {
                 worker.join().unwrap_or_else(|_| Err(Failure::new(Exit::HOST, "a thread of the host ended early")))
@@ -69,22 +72,27 @@ impl Copies<'_> {
     fn work(
         &self,
         prepared: &Prepared,
+        callees: &Arc<Guests>,
         progress: &Arc<Progress>,
         next: &AtomicU32,
         tally: &Mutex<Tally>,
     ) -> Result<(), Failure> {
         loop {
             let number = next.fetch_add(1, Ordering::Relaxed);
-            if number > self.count || signals::asked() {
+            if number > self.count || self.database.is_asked_to_stop() {
                 return Ok(());
             }
             let argument = |argument: &String| argument.replace("{}", &number.to_string());
             let args = self.request.args.iter().map(argument).collect();
             let request = RunRequest { args, ..self.request.clone() };
-            let mut world = live::surroundings(grants::open(&request.dirs)?, progress);
-            world.console.stdin = None;
-            let stop = live::interrupt(Arc::clone(progress));
-            let report = live::block_on(run_prepared(self.store, self.engines, prepared, request, world, stop))?;
+            let console = Console { stdin: None, ..self.database.console() };
+            let world = live::surroundings(console, grants::open(&request.dirs)?, callees, progress);
+            let stop = interrupt(self.database, Arc::clone(progress));
+            let report =
+                live::block_on(run_prepared(&self.database.store, self.engines, prepared, request, world, stop))?;
+            if let Ok(report) = &report {
+                self.database.has_committed(&report.posted, &report.timed);
+            }
             let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
             tally.begun += 1;
             tally.attempts += report.as_ref().map_or(1, |report| report.attempts);

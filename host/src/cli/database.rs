@@ -1,19 +1,29 @@
 //! Getting at the database: opening it, waiting for it, or asking the process that has it open.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use clap::Args;
 use reel_abi::id::{RunId, SpaceName};
-use reel_store::{OpenError, Store};
+use reel_store::{OpenError, Options, Store};
 
+use super::admin::Asker;
 use super::failure::Failure;
 use super::io::Io;
-use super::units::Span;
+use super::live;
+use super::progress::Progress;
+use super::serving::Serving;
+use super::units::{Size, Span};
+use crate::calls::session::Console;
+use crate::port::{Input, Output};
 use crate::runtime::resident::Household;
-use crate::world::process;
-use crate::world::socket::Stream;
+use crate::world::console::{HostError, HostInput, HostOutput};
+use crate::world::{process, signals};
+
+/// Standard input, if there is any, output and errors.
+type ThreeStreams = (Option<Box<dyn Input>>, Box<dyn Output>, Box<dyn Output>);
 
 /// Where the database is, and how long to wait for it.
 #[derive(Debug, Clone, Args)]
@@ -25,6 +35,19 @@ pub struct DatabaseArgs {
     /// How long to wait while another process has the database open
     #[arg(long, global = true, value_name = "SECONDS", value_parser = seconds, default_value = "5")]
     wait: Span,
+    /// The most of the database that this process keeps in memory
+    #[arg(long, global = true, value_name = "SIZE", value_parser = cache, default_value = "512MiB")]
+    cache: Size,
+}
+
+/// The least room in memory for the pages of a database, in bytes: with less it would read the same ones again and again.
+const LEAST_CACHE: u64 = 1 << 20;
+
+fn cache(text: &str) -> Result<Size, String> {
+    match text.parse::<Size>()? {
+        Size(bytes) if bytes < LEAST_CACHE => Err(format!("it is less than {}", Size(LEAST_CACHE))),
+        size => Ok(size),
+    }
 }
 
 fn seconds(text: &str) -> Result<Span, String> {
@@ -41,42 +64,117 @@ pub struct Opened {
     pub store: Store,
     /// What runs in it now.
     pub running: Running,
-    /// Whether another process is served: nothing long is done for it, and nothing that compiles.
-    pub served: bool,
-    /// The residents that this process looks after, if it does.
-    pub household: Option<Arc<Household>>,
-    /// The other process that is served: it may leave.
-    pub asker: Option<Arc<Stream>>,
+    /// What `reel serve` has beside it.
+    pub serving: Option<Arc<Serving>>,
+    /// The other process that is served.
+    pub asker: Option<Arc<Asker>>,
 }
 
 impl Opened {
+    /// A database that this process has just opened.
+    pub fn new(store: Store) -> Self {
+        let from = store.newest_run().unwrap_or_default().next();
+        let running = Running { from: Some(from), resumed: Arc::default() };
+        Self { store, running, serving: None, asker: None }
+    }
+
+    /// The residents that this process looks after, if it does.
+    pub fn household(&self) -> Option<&Arc<Household>> {
+        self.serving.as_ref().map(|serving| &serving.household)
+    }
+
+    /// Whether another process is served by one that has something else to do: nothing long is done for it, and nothing that compiles.
+    pub fn is_busy(&self) -> bool {
+        self.asker.is_some() && self.serving.is_none()
+    }
+
     /// The timers of a guest may have changed, other than by its calls.
     pub fn look_at_timers(&self, name: &SpaceName) {
-        if let Some(household) = &self.household {
+        if let Some(household) = self.household() {
             household.look_at_timers(name);
+        }
+    }
+
+    /// Something was committed: messages to these, and other timers of those.
+    pub fn has_committed(&self, posted: &[SpaceName], timed: &[SpaceName]) {
+        if let Some(household) = self.household() {
+            household.has_committed(posted, timed);
+        }
+    }
+
+    /// Whether whoever gave the command wants it to stop, or this process is to.
+    pub fn is_asked_to_stop(&self) -> bool {
+        signals::asked() || self.asker.as_ref().is_some_and(|asker| asker.is_stopping())
+    }
+
+    /// A line that tells whoever gave the command that it goes on.
+    pub fn progress(&self, shown: bool) -> Progress {
+        match &self.asker {
+            _ if !shown => Progress::hidden(),
+            Some(asker) => Progress::new(Box::new(asker.words())),
+            None => Progress::here(true),
+        }
+    }
+
+    /// The standard streams of whoever gave the command.
+    pub fn console(&self) -> Console {
+        let (stdin, stdout, stderr): ThreeStreams = match &self.asker {
+            None => (Some(Box::new(HostInput::new())), Box::new(HostOutput), Box::new(HostError)),
+            Some(asker) => (asker.input(), asker.output(), asker.error_output()),
+        };
+        Console { stdin, stdout: Some(stdout), stderr: Some(stderr), echo: false }
+    }
+
+    /// Carries out what an earlier process left in the outbox, and says what still cannot be. A server has done so when it began.
+    pub fn deliver_rest(&self, io: &mut Io<'_>) -> Result<(), Failure> {
+        match &self.serving {
+            Some(_) => Ok(()),
+            None => live::deliver_rest(&self.store, io),
         }
     }
 }
 
 impl From<Store> for Opened {
     fn from(store: Store) -> Self {
-        Self { store, running: Running::default(), served: false, household: None, asker: None }
+        Self::new(store)
     }
 }
 
 /// Runs that this process has under way: without an end in the log, but not cut off.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Running {
     /// All from this on.
-    pub from: Option<RunId>,
-    /// The one that is resumed.
-    pub resumed: Option<RunId>,
+    from: Option<RunId>,
+    /// Those that are resumed.
+    resumed: Arc<Mutex<BTreeSet<RunId>>>,
 }
 
 impl Running {
     /// Whether a run without an end is under way.
     pub fn has(&self, run: RunId) -> bool {
-        self.from.is_some_and(|from| run >= from) || self.resumed == Some(run)
+        self.from.is_some_and(|from| run >= from) || self.resumed().contains(&run)
+    }
+
+    /// Takes a run that was cut off to go on with it; nothing if somebody is at it.
+    pub fn resume(&self, run: RunId) -> Option<Resuming> {
+        let taken = self.from.is_none_or(|from| run < from) && self.resumed().insert(run);
+        taken.then(|| Resuming { running: self.clone(), run })
+    }
+
+    fn resumed(&self) -> MutexGuard<'_, BTreeSet<RunId>> {
+        self.resumed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// That a run is resumed, as long as this is there.
+pub struct Resuming {
+    running: Running,
+    run: RunId,
+}
+
+impl Drop for Resuming {
+    fn drop(&mut self) {
+        self.running.resumed().remove(&self.run);
     }
 }
 
@@ -98,41 +196,20 @@ impl DatabaseArgs {
         }
     }
 
-    /// Opens the database for this process alone, and makes it if there is none.
-    pub fn create(&self, io: &mut Io<'_>) -> Result<Store, Failure> {
-        Ok(self.patiently(io, Store::open, |_| None::<Store>)?)
-    }
-
-    /// Opens the database for this process alone.
-    pub fn open(&self, io: &mut Io<'_>) -> Result<Store, Failure> {
-        Ok(self.try_open(io)?)
-    }
-
-    /// The same, for a command that knows what to do when it does not open.
-    pub fn try_open(&self, io: &mut Io<'_>) -> Result<Store, OpenError> {
-        self.patiently(io, Store::open_existing, |_| None)
-    }
-
-    /// Opens the database, or lets `ask` try each time that another process has it open.
+    /// Opens the database, or lets `ask` try each time that another process has it open. Makes it, if `create` says so and there is none.
+    #[expect(clippy::disallowed_methods, reason = "how long it waits is measured on the process's own clock")]
     pub fn open_or<T: From<Store>>(
         &self,
+        create: bool,
         io: &mut Io<'_>,
-        ask: impl FnMut(&mut Io<'_>) -> Option<T>,
-    ) -> Result<T, Failure> {
-        Ok(self.patiently(io, Store::open_existing, ask)?)
-    }
-
-    #[expect(clippy::disallowed_methods, reason = "how long it waits is measured on the process's own clock")]
-    fn patiently<T: From<Store>>(
-        &self,
-        io: &mut Io<'_>,
-        open: impl Fn(&Path, &str) -> Result<Store, OpenError>,
         mut ask: impl FnMut(&mut Io<'_>) -> Option<T>,
     ) -> Result<T, OpenError> {
         let (dir, owner, begun) = (self.dir(), process::description(), Instant::now());
         let limit = Duration::from_millis(self.wait.millis);
+        let cache_bytes = usize::try_from(self.cache.0).unwrap_or(usize::MAX);
+        let options = Options { create, cache_bytes, ..Options::default() };
         loop {
-            match open(&dir, &owner) {
+            match Store::open_with(&dir, &owner, &options) {
                 Ok(store) => return Ok(store.into()),
                 Err(error @ OpenError::Locked { .. }) => {
                     if let Some(answer) = ask(io) {

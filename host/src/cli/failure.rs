@@ -218,7 +218,11 @@ fn pruned(what: &str, policy: &str, at: u64) -> Failure {
 impl From<PrepareError> for Failure {
     fn from(error: PrepareError) -> Self {
         let exit = match &error {
-            PrepareError::Compile(_) | PrepareError::MissingImports(_) | PrepareError::NotACommand(_) => Exit::UNFIT,
+            PrepareError::Compile(_)
+            | PrepareError::MissingImports(_)
+            | PrepareError::NotACommand(_)
+            | PrepareError::NotAHandler(_) => Exit::UNFIT,
+            PrepareError::Engine(_) => Exit::HOST,
             PrepareError::Keep(_) | PrepareError::Read(_) | PrepareError::Damaged(..) => Exit::DATABASE,
         };
         let failure = Self::of(exit, &error);

@@ -14,7 +14,6 @@ use super::io::Io;
 use super::json;
 use super::live;
 use super::moment;
-use super::progress::Progress;
 use super::residents::{farewell, interrupt, with_household};
 use super::when::{Moment, SpaceAt};
 use crate::port::Clock;
@@ -51,7 +50,7 @@ pub fn execute(args: &Args, database: &Opened, flag: &str, io: &mut Io<'_>) -> R
         return fork_within(args, event, database, flag, io);
     }
     let from = args.from.head(store)?;
-    let made = match &database.household {
+    let made = match database.household() {
         Some(household) => live::block_on(household.fork_at(source, from, &args.name))?,
         None => Ok(None),
     };
@@ -92,7 +91,7 @@ fn within_call(args: &Args, store: &Store) -> Result<Option<EventRef>, Failure> 
 
 fn fork_within(args: &Args, event: EventRef, database: &Opened, flag: &str, io: &mut Io<'_>) -> Result<Exit, Failure> {
     let run = event.run.find(&database.store)?.run;
-    let progress = Arc::new(Progress::new(io.look.err_terminal));
+    let progress = Arc::new(database.progress(io.look.err_terminal));
     let report = with_household(database, |household| {
         live::block_on(async {
             let stop = interrupt(database, progress);

@@ -6,14 +6,12 @@ use reel_abi::id::WallTime;
 use reel_store::{Policy, RetentionPlan};
 use serde::Serialize;
 
-use super::admin;
-use super::database::{DatabaseArgs, Running};
+use super::database::Opened;
 use super::dates;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::io::Io;
 use super::json::{self, Time};
-use super::progress::Progress;
 use super::units::{self, Span};
 use crate::port::Clock;
 use crate::runtime::named::named;
@@ -78,16 +76,15 @@ impl<'a> File<'a> {
 }
 
 /// Says what would go, or lets it go and says what went. `flag` is what makes another command look at the same database.
-pub fn execute(args: &Args, database: &DatabaseArgs, io: &mut Io<'_>) -> Result<Exit, Failure> {
-    let store = database.open(io)?;
+pub fn execute(args: &Args, database: &Opened, flag: &str, io: &mut Io<'_>) -> Result<Exit, Failure> {
+    let store = &database.store;
     let now = HostClock::new().wall();
     let untagged = if args.untagged { " --untagged" } else { "" };
     let words = format!("reel gc --keep {}{untagged}", args.keep);
     let before = now.saturating_sub(args.keep.millis.saturating_mul(1_000_000));
-    let needed = needed(&store, WallTime(before), !args.untagged)?;
+    let needed = needed(store, WallTime(before), !args.untagged)?;
     let policy = Policy { at: WallTime(now), words, before: WallTime(before), keep_tagged: !args.untagged, needed };
-    let server = admin::serve(&store, Running::default());
-    let progress = Progress::new(io.look.err_terminal);
+    let progress = database.progress(io.look.err_terminal);
     progress.begin(if args.apply { "removing history" } else { "looking for what would go" });
     let done = if args.apply {
         store.retain(&policy, &mut named).map(|report| (report.removed, report.base)).map_err(Failure::from)
@@ -95,7 +92,6 @@ pub fn execute(args: &Args, database: &DatabaseArgs, io: &mut Io<'_>) -> Result<
         store.plan_retention_with_blobs(&policy, &mut named).map(|plan| (plan, None)).map_err(Failure::from)
     };
     progress.finish();
-    drop(server);
     let (plan, base) = done?;
     if args.json {
         json::line(io.out, &of(args, &policy, &plan, base.as_ref()))?;
@@ -114,7 +110,7 @@ pub fn execute(args: &Args, database: &DatabaseArgs, io: &mut Io<'_>) -> Result<
         writeln!(io.out, "{name} ({}) stands for the log files", units::bytes(*bytes))?;
     }
     if !args.apply {
-        writeln!(io.err, "nothing was removed yet; to do it: {} --apply{}", policy.words, database.flag())?;
+        writeln!(io.err, "nothing was removed yet; to do it: {} --apply{flag}", policy.words)?;
     }
     Ok(Exit::OK)
 }

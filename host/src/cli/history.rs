@@ -16,7 +16,6 @@ use super::failure::Failure;
 use super::io::Io;
 use super::json::{self, Bytes, Time};
 use super::kv;
-use super::progress::Progress;
 use super::spaces::by;
 use super::style::Paint;
 use super::table::{Cell, Table};
@@ -201,7 +200,7 @@ fn one(
             format!("{}: key {} of bucket {}", args.at, kv::shown(key), kv::shown(bucket))
         }
     };
-    let progress = Progress::new(io.look.err_terminal && !database.served);
+    let progress = database.progress(io.look.err_terminal);
     progress.begin(&format!("looking through the history of {space}"));
     let found = Cells::at(store, head).and_then(|cells| Ok((cells, past(store, space, head, subject, limit(args))?)));
     progress.finish();

@@ -41,7 +41,7 @@ const SHOWN: usize = 40;
 /// Shows what the binary is; exit code 121 if it can be neither run nor deployed here.
 pub fn execute(args: &Args, io: &mut Io<'_>) -> Result<Exit, Failure> {
     let program = program::load(&args.program)?;
-    let progress = Progress::new(io.look.err_terminal);
+    let progress = Progress::here(io.look.err_terminal);
     progress.begin(&format!("reading {}", args.program.display()));
     let found = inspect(&program.bytes);
     let digest = Digest::of(&program.bytes);
@@ -102,8 +102,8 @@ fn needs(found: &Inspection) -> Vec<&'static str> {
         ("wasi:cli/stdin", "standard input"),
         ("wasi:clocks/", "clocks, recorded"),
         ("wasi:random/", "random numbers, recorded"),
-        ("wasi:sockets/", "the network, which is not granted: its calls are answered with a refusal"),
-        ("wasi:http/", "HTTP, which is not granted: its calls are answered with a refusal"),
+        ("wasi:sockets/", "the network: what --net grants of it, recorded; all else is refused"),
+        ("wasi:http/", "HTTP, as far as `--net` grants it: other requests are answered with a refusal"),
     ];
     table.into_iter().filter(|(prefix, _)| wants(prefix)).map(|(_, words)| words).collect()
 }

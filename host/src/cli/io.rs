@@ -5,7 +5,7 @@ use std::io::{self, BufWriter, IsTerminal, Write};
 
 use serde::{Deserialize, Serialize};
 
-use crate::world::process;
+use crate::world::{console, process};
 
 /// The two streams of a command.
 pub struct Io<'a> {
@@ -28,6 +28,8 @@ pub struct Look {
     pub out_terminal: bool,
     /// Whether a person reads the talk.
     pub err_terminal: bool,
+    /// Whether a person types.
+    pub in_terminal: bool,
 }
 
 impl Look {
@@ -36,7 +38,9 @@ impl Look {
         let (out_terminal, err_terminal) = (io::stdout().is_terminal(), io::stderr().is_terminal());
         let plain = process::env("NO_COLOR").is_some_and(|value| !value.is_empty())
             || process::env("TERM").is_some_and(|term| term == "dumb");
-        Self { out_colour: out_terminal && !plain, err_colour: err_terminal && !plain, out_terminal, err_terminal }
+        let in_terminal = console::is_stdin_terminal();
+        let (out_colour, err_colour) = (out_terminal && !plain, err_terminal && !plain);
+        Self { out_colour, err_colour, out_terminal, err_terminal, in_terminal }
     }
 }
 

@@ -15,27 +15,35 @@ use super::progress::Progress;
 use super::style::Paint;
 use crate::calls::session::Console;
 use crate::port::{HostDir, Output};
-use crate::runtime::{RunReport, Surroundings, outbox};
+use crate::runtime::joined::Guests;
+use crate::runtime::{HttpWorld, RunReport, Surroundings, outbox};
+use crate::world::client::RealClient;
 use crate::world::clock::HostClock;
-use crate::world::console::{HostError, HostInput, HostOutput};
 use crate::world::entropy::KernelEntropy;
+use crate::world::net::HostNetwork;
 use crate::world::signals;
 
-/// Frames of a trap that are shown.
-const FRAMES: usize = 8;
-
 /// The world for one guest. The progress line goes before the guest shows anything.
-pub fn surroundings(dirs: Vec<Box<dyn HostDir>>, progress: &Arc<Progress>) -> Surroundings {
-    let after = |inner: Box<dyn Output>| -> Option<Box<dyn Output>> {
-        Some(Box::new(AfterProgress { inner, progress: Arc::clone(progress) }))
+pub fn surroundings(
+    console: Console,
+    dirs: Vec<Box<dyn HostDir>>,
+    callees: &Arc<Guests>,
+    progress: &Arc<Progress>,
+) -> Surroundings {
+    let after = |inner: Option<Box<dyn Output>>| -> Option<Box<dyn Output>> {
+        Some(Box::new(AfterProgress { inner: inner?, progress: Arc::clone(progress) }))
     };
-    let console = Console {
-        stdin: Some(Box::new(HostInput::new())),
-        stdout: after(Box::new(HostOutput)),
-        stderr: after(Box::new(HostError)),
-        echo: false,
-    };
-    Surroundings { clock: Arc::new(HostClock::new()), entropy: Box::new(KernelEntropy::new()), console, dirs }
+    let Console { stdin, stdout, stderr, echo } = console;
+    let console = Console { stdin, stdout: after(stdout), stderr: after(stderr), echo };
+    Surroundings {
+        clock: Arc::new(HostClock::new()),
+        entropy: Box::new(KernelEntropy::new()),
+        console,
+        dirs,
+        http: HttpWorld::asking(Arc::new(RealClient)),
+        network: Arc::new(HostNetwork),
+        callees: Some(Arc::clone(callees)),
+    }
 }
 
 /// Ends when the user wants the guest to stop. It is waited for from the guest's first pause on.
@@ -108,13 +116,11 @@ impl Farewell<'_> {
         let mut text = format!("run {run}: {outcome}; {became}. ");
         text.push_str(&paint.dim(&format!("reel log {run}{flag} | reel replay {run}{flag}")));
         text.push('\n');
+        for request in &report.escaped {
+            text.push_str(&format!("    this had left: {}\n", Safe(request)));
+        }
         if let Outcome::Trap { backtrace, .. } = &end.outcome {
-            for frame in backtrace.iter().take(FRAMES) {
-                text.push_str(&format!("    in {}\n", Safe(frame)));
-            }
-            if backtrace.len() > FRAMES {
-                text.push_str(&format!("    and {} more\n", backtrace.len() - FRAMES));
-            }
+            text.push_str(&super::trapped::lines(backtrace));
         }
         text
     }

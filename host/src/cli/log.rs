@@ -11,6 +11,7 @@ use super::database::Opened;
 use super::describe::{line, width};
 use super::exit::Exit;
 use super::failure::Failure;
+use super::follow::follow;
 use super::ids::RunRef;
 use super::io::Io;
 use super::json::{self, Event};
@@ -21,21 +22,22 @@ use super::style::Paint;
 /// How often a followed run is looked at.
 const POLL: Duration = Duration::from_millis(50);
 
-/// Print the events of a run, one a line
+/// Print the events of a run, one a line; with --follow, as they come
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
-    /// The run, or `last`
-    run: RunRef,
+    /// The run, or `last`; with --follow it may be left out, for all runs from now on
+    #[arg(required_unless_present = "follow")]
+    run: Option<RunRef>,
     /// Only calls of these families or names, for example fs,clock.wall
     #[arg(long, value_name = "FAMILY", value_delimiter = ',', value_parser = family)]
     family: Vec<String>,
     /// From this event on
-    #[arg(long, value_name = "SEQ", default_value_t = 0)]
+    #[arg(long, value_name = "SEQ", default_value_t = 0, requires = "run")]
     from: u64,
     /// Up to this event, with it
-    #[arg(long, value_name = "SEQ")]
+    #[arg(long, value_name = "SEQ", requires = "run")]
     to: Option<u64>,
-    /// Wait for more until the run ends
+    /// Wait for more until the run ends; without a run, until the process ends that has the database open
     #[arg(long, short)]
     follow: bool,
     /// One JSON object a line
@@ -52,14 +54,27 @@ fn family(text: &str) -> Result<String, String> {
     Err(format!("no calls are named so; the families are {}", families.join(", ")))
 }
 
+impl Args {
+    /// Whether it waits for more.
+    pub fn follows(&self) -> bool {
+        self.follow
+    }
+
+    /// Whether it is about all that happens.
+    pub fn follows_all(&self) -> bool {
+        self.follow && self.run.is_none()
+    }
+}
+
 /// Prints the events.
 pub fn execute(args: &Args, database: &Opened, io: &mut Io<'_>) -> Result<Exit, Failure> {
     let store = &database.store;
-    let record = args.run.find(store)?;
+    let Some(run) = args.run else { return follow(args, database, io) };
+    let record = run.find(store)?;
     let run = record.run;
     let to = args.to.unwrap_or(u64::MAX);
     let logged = store.frames(run, Seq(0))?.last().map_or(0, |frame| frame.next().0);
-    let follows = args.follow && State::of(&record, database.running) == State::Running;
+    let follows = args.follow && State::of(&record, &database.running) == State::Running;
     if args.from > 0 && args.from >= logged && !follows {
         return Err(Failure::not_found(format!("run {run} has {logged} events, there is no {run}@{}", args.from)));
     }
@@ -69,7 +84,7 @@ pub fn execute(args: &Args, database: &Opened, io: &mut Io<'_>) -> Result<Exit, 
     loop {
         // The end is looked for before the frames: what comes before it is in the log by then.
         printer.record = store.run(run)?.unwrap_or(printer.record);
-        let goes_on = State::of(&printer.record, database.running) == State::Running;
+        let goes_on = State::of(&printer.record, &database.running) == State::Running;
         for frame in store.frames(run, next)? {
             if frame.first.0 > to {
                 break;
@@ -87,15 +102,22 @@ pub fn execute(args: &Args, database: &Opened, io: &mut Io<'_>) -> Result<Exit, 
 }
 
 /// Prints frames of one run.
-struct Printer<'a> {
+pub struct Printer<'a> {
     args: &'a Args,
     store: &'a Store,
     record: RunRecord,
     width: usize,
 }
 
-impl Printer<'_> {
-    fn print(&self, at: &FrameRef, from: Seq, io: &mut Io<'_>) -> Result<(), Failure> {
+impl<'a> Printer<'a> {
+    /// For a run of which it is not known how many events it will have.
+    pub fn new(args: &'a Args, store: &'a Store, record: RunRecord) -> Self {
+        let width = width(record.run, 0);
+        Self { args, store, record, width }
+    }
+
+    /// Prints the events of a frame from one on.
+    pub fn print(&self, at: &FrameRef, from: Seq, io: &mut Io<'_>) -> Result<(), Failure> {
         let frame = self.store.frame(at)?;
         let events = frame.unpack().map_err(|e| damaged(at, &e.to_string()))?;
         let mut events = decode(&frame, &events).map_err(|e| damaged(at, &e.to_string()))?;

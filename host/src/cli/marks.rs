@@ -3,7 +3,7 @@
 use reel_abi::limits::Limits;
 use reel_abi::outcome::{DirGrant, Disposition, Outcome, RunBegin, RunEnd};
 use reel_abi::value::Value;
-use reel_abi::vocabulary::{Call, EventView, RunBegins, RunEnds};
+use reel_abi::vocabulary::{Call, CallBegins, EventView, RunBegins, RunEnds};
 use reel_store::RunRecord;
 
 use super::units::{Count, Size, Span};
@@ -14,6 +14,7 @@ type Field = (&'static str, Value);
 pub fn complete(event: &mut EventView, record: &RunRecord) {
     match (event.code, &record.end) {
         (RunBegins::CODE, _) => event.request = begin(&record.begin),
+        (CallBegins::CODE, _) => event.request.extend(trace(&record.begin)),
         (RunEnds::CODE, Some(run_end)) => event.request.extend(end(run_end)),
         _ => {}
     }
@@ -22,7 +23,18 @@ pub fn complete(event: &mut EventView, record: &RunRecord) {
 /// Adds to a mark what fits on a line.
 pub fn complete_line(event: &mut EventView, record: &RunRecord) {
     complete(event, record);
-    let long = ["component", "engine", "limits", "env", "dirs", "backtrace", "at", "logged_bytes", "commit_on_failure"];
+    let long = [
+        "component",
+        "engine",
+        "limits",
+        "env",
+        "dirs",
+        "backtrace",
+        "at",
+        "logged_bytes",
+        "commit_on_failure",
+        "caused_by",
+    ];
     event.request.retain(|(name, _)| event.code > RunEnds::CODE || !long.contains(name));
 }
 
@@ -32,7 +44,7 @@ fn begin(begin: &RunBegin) -> Vec<Field> {
     let dir = |DirGrant { host, guest, read_only }: &DirGrant| {
         Value::Text(format!("{host}::{guest}{}", if *read_only { ":ro" } else { "" }))
     };
-    vec![
+    let mut fields = vec![
         ("program", text(&begin.name)),
         ("args", Value::List(begin.args.iter().map(|arg| text(arg)).collect())),
         ("space", Value::Word(format!("{}@{}", begin.space, begin.version))),
@@ -43,7 +55,15 @@ fn begin(begin: &RunBegin) -> Vec<Field> {
         ("limits", limits(&begin.limits)),
         ("commit_on_failure", Value::Bool(begin.commit_on_failure)),
         ("engine", text(&begin.engine)),
-    ]
+    ];
+    fields.extend(trace(begin));
+    fields
+}
+
+fn trace(begin: &RunBegin) -> impl Iterator<Item = Field> {
+    let id = begin.trace.map(|trace| ("trace", Value::Word(trace.id.to_string())));
+    let parent = begin.trace.and_then(|trace| trace.parent);
+    id.into_iter().chain(parent.map(|parent| ("caused_by", Value::Word(format!("{parent:016x}")))))
 }
 
 fn limits(limits: &Limits) -> Value {

@@ -3,7 +3,7 @@
 use reel_abi::id::CommitNo;
 use serde::Serialize;
 
-use super::database::DatabaseArgs;
+use super::database::Opened;
 use super::escape::Safe;
 use super::exit::Exit;
 use super::failure::Failure;
@@ -35,10 +35,10 @@ struct Json<'a> {
 }
 
 /// Does what is asked, then lists what is left.
-pub fn execute(args: &Args, database: &DatabaseArgs, io: &mut Io<'_>) -> Result<Exit, Failure> {
-    let store = database.open(io)?;
+pub fn execute(args: &Args, database: &Opened, io: &mut Io<'_>) -> Result<Exit, Failure> {
+    let store = &database.store;
     if args.retry {
-        for error in outbox::deliver_rest(&store)? {
+        for error in outbox::deliver_rest(store)? {
             io.warn(&error.to_string());
         }
     }
@@ -48,7 +48,7 @@ pub fn execute(args: &Args, database: &DatabaseArgs, io: &mut Io<'_>) -> Result<
             let text = format!("commit {number} has nothing in the outbox");
             return Err(Failure::new(Exit::USAGE, text).hint("`reel outbox` lists what is there"));
         }
-        outbox::abandon(&store, commit)?;
+        outbox::abandon(store, commit)?;
     }
     let paint = Paint(io.look.out_colour);
     let mut table = Table::new(&[0, 2]);

@@ -1,6 +1,6 @@
 //! A line on the terminal for work that takes longer than a moment; nothing anywhere else.
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -20,8 +20,11 @@ pub struct Progress {
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
-#[derive(Default)]
+/// Where the line is written.
+type Words = Box<dyn Write + Send>;
+
 struct Shared {
+    words: Mutex<Words>,
     finished: Mutex<bool>,
     changed: Condvar,
     done: AtomicU64,
@@ -29,9 +32,21 @@ struct Shared {
 }
 
 impl Progress {
-    /// A line that will be shown only if `terminal`.
-    pub fn new(terminal: bool) -> Self {
-        Self { shared: terminal.then(Arc::default), thread: Mutex::new(None) }
+    /// A line on a terminal.
+    pub fn new(words: Words) -> Self {
+        let (finished, changed, done, total) = Default::default();
+        let shared = Shared { words: Mutex::new(words), finished, changed, done, total };
+        Self { shared: Some(Arc::new(shared)), thread: Mutex::new(None) }
+    }
+
+    /// A line on this process's own terminal, if it has one.
+    pub fn here(terminal: bool) -> Self {
+        if terminal { Self::new(Box::new(std::io::stderr())) } else { Self::hidden() }
+    }
+
+    /// One that is never shown.
+    pub fn hidden() -> Self {
+        Self { shared: None, thread: Mutex::new(None) }
     }
 
     /// The work begins; `doing` says which.
@@ -85,12 +100,17 @@ impl Shared {
                 total => format!("{}%", done.min(total) * 100 / total),
             };
             if shown.as_ref() != Some(&part) {
-                drop(write!(io::stderr(), "\r\x1b[K{} ... {part}", Safe(doing)));
+                self.say(&format!("\r\x1b[K{} ... {part}", Safe(doing)));
             }
             shown = Some(part);
         }
         if shown.is_some() {
-            drop(write!(io::stderr(), "\r\x1b[K"));
+            self.say("\r\x1b[K");
         }
+    }
+
+    fn say(&self, text: &str) {
+        let mut words = self.words.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(words.write_all(text.as_bytes()).and_then(|()| words.flush()));
     }
 }

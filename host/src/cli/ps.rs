@@ -93,7 +93,7 @@ fn states(database: &Opened) -> Result<BTreeMap<SpaceName, State>, Failure> {
         };
         states.insert(name, state);
     }
-    for (name, presence) in database.household.iter().flat_map(|household| household.presence()) {
+    for (name, presence) in database.household().iter().flat_map(|household| household.presence()) {
         let state = match presence {
             Presence::Busy => State::Running,
             Presence::Awake(bytes) => State::Awake(bytes),
@@ -107,6 +107,7 @@ fn states(database: &Opened) -> Result<BTreeMap<SpaceName, State>, Failure> {
 fn kind(guest: &Guest) -> &'static str {
     match guest.kind {
         GuestKind::Resident => "resident",
+        GuestKind::Handler => "handler",
     }
 }
 

@@ -5,11 +5,12 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use reel_abi::id::{Digest, RunId, Seq};
-use reel_store::{RunRecord, Store};
+use reel_abi::outcome::Outcome;
+use reel_store::RunRecord;
 use serde::Serialize;
 
-use super::admin;
-use super::database::{DatabaseArgs, Running};
+use super::brought::Brought;
+use super::database::Opened;
 use super::divergence;
 use super::exit::Exit;
 use super::failure::Failure;
@@ -18,14 +19,12 @@ use super::io::Io;
 use super::json;
 use super::live::block_on;
 use super::program;
-use super::progress::Progress;
 use super::style::Paint;
 use super::units;
 use crate::calls::session::Console;
 use crate::port::Clock;
 use crate::runtime::{Engines, ReplayReport, ReplayRequest, Verdict, replay};
 use crate::world::clock::HostClock;
-use crate::world::console::{HostError, HostOutput};
 
 /// Execute a run again from its log, touching nothing real, and compare everything
 #[derive(Debug, Clone, clap::Args)]
@@ -47,28 +46,35 @@ pub struct Args {
     json: bool,
 }
 
+impl Args {
+    /// What it needs of the place where it was given.
+    pub fn bring(&self) -> Result<Brought, Failure> {
+        let with = self.with.as_deref().map(program::load).transpose().map_err(|f| f.with_exit(Exit::NO_REPLAY))?;
+        Ok(Brought::default().with(with))
+    }
+}
+
 /// Replays the run; the exit code is the verdict.
-pub fn execute(args: &Args, database: &DatabaseArgs, io: &mut Io<'_>) -> Result<Exit, Failure> {
-    let with = args.with.as_deref().map(program::load).transpose().map_err(|f| f.with_exit(Exit::NO_REPLAY))?;
-    let store = database.open(io)?;
-    let record = args.run.find(&store)?;
+pub fn execute(args: &Args, brought: Brought, database: &Opened, io: &mut Io<'_>) -> Result<Exit, Failure> {
+    let (with, store) = (brought.program, &database.store);
+    let record = args.run.find(store)?;
     check(&record)?;
     let logged = store.frames(record.run, Seq(0))?.last().map_or(0, |frame| frame.next().0);
     if let Some(until) = args.until.filter(|until| *until > logged) {
         let what = format!("run {} has {logged} events, it cannot be replayed until {until}", record.run);
         return Err(Failure::not_found(what));
     }
-    let server = admin::serve(&store, Running::default());
     let request = ReplayRequest {
         run: record.run,
         until: args.until.map(Seq),
         with: with.map(|program| program.bytes),
         keep_payload: false,
     };
-    let progress = Progress::new(io.look.err_terminal && !args.show_output);
+    let progress = database.progress(io.look.err_terminal && !args.show_output);
     progress.begin(&format!("replaying run {}", record.run));
     let watch = Arc::new(Stopwatch::default());
-    let report = once(&store, &record, request, console(args.show_output), Arc::clone(&watch) as Arc<dyn Clock>);
+    let console = if args.show_output { shown(database) } else { Console::default() };
+    let report = once(database, &record, request, console, Arc::clone(&watch) as Arc<dyn Clock>);
     let took = watch.elapsed();
     progress.finish();
     let report = report?;
@@ -77,7 +83,6 @@ pub fn execute(args: &Args, database: &DatabaseArgs, io: &mut Io<'_>) -> Result<
         true => json::line(io.out, &Json::of(&report, took)),
         false => say(&report, took, args.show_output, io),
     };
-    drop(server);
     match said.map_err(Failure::from) {
         Err(failure) if !failure.is_silent() => Err(failure),
         _ => Ok(exit),
@@ -93,9 +98,9 @@ pub fn check(record: &RunRecord) -> Result<(), Failure> {
     Err(Failure::new(Exit::NO_REPLAY, what))
 }
 
-/// One replay to its end.
+/// One replay to its end, or until nobody waits for it any more.
 pub fn once(
-    store: &Store,
+    database: &Opened,
     record: &RunRecord,
     request: ReplayRequest,
     console: Console,
@@ -103,7 +108,19 @@ pub fn once(
 ) -> Result<ReplayReport, Failure> {
     let engines = Engines::for_commands(record.begin.limits.stack_bytes)
         .map_err(|e| Failure::new(Exit::HOST, format!("cannot set up the engine: {e:#}")))?;
-    Ok(block_on(replay(store, &engines, request, clock, console, &|| ()))??)
+    let replay = replay(&database.store, &engines, request, clock, console, &|| ());
+    let left = async {
+        match &database.asker {
+            Some(asker) => asker.leaves().await,
+            None => std::future::pending().await,
+        }
+    };
+    block_on(async {
+        tokio::select! {
+            report = replay => Ok(report?),
+            () = left => Err(Failure::from(std::io::Error::from(std::io::ErrorKind::BrokenPipe))),
+        }
+    })?
 }
 
 /// A clock that knows when it was first asked for the time: when the guest began, without the time it took to make it ready.
@@ -133,11 +150,9 @@ impl Clock for Stopwatch {
     }
 }
 
-fn console(show: bool) -> Console {
-    if !show {
-        return Console::default();
-    }
-    Console { stdin: None, stdout: Some(Box::new(HostOutput)), stderr: Some(Box::new(HostError)), echo: true }
+/// What the guest wrote is written again.
+fn shown(database: &Opened) -> Console {
+    Console { stdin: None, echo: true, ..database.console() }
 }
 
 fn exit(verdict: &Verdict) -> Exit {
@@ -166,7 +181,7 @@ fn say(report: &ReplayReport, took: Duration, shown: bool, io: &mut Io<'_>) -> s
         Verdict::Same => {
             let outcome = report.outcome.as_ref().map(ToString::to_string).unwrap_or_default();
             let outcome = super::escape::Safe(&outcome).to_string();
-            format!("run {run}: {}: {events} events, {outcome}; {times}", good("same"))
+            format!("run {run}: {}: {events} events, {outcome}; {times}{}", good("same"), backtrace(report))
         }
         Verdict::SameToCut(seq) => {
             let why = match &report.outcome {
@@ -183,6 +198,12 @@ fn say(report: &ReplayReport, took: Duration, shown: bool, io: &mut Io<'_>) -> s
     };
     // What the guest has shown is data then, and this is talk.
     if shown { writeln!(io.err, "{text}") } else { writeln!(io.out, "{text}") }
+}
+
+/// Where a guest trapped, the innermost function first.
+fn backtrace(report: &ReplayReport) -> String {
+    let Some(Outcome::Trap { backtrace, .. }) = &report.outcome else { return String::new() };
+    format!("\n{}", super::trapped::lines(backtrace).trim_end())
 }
 
 #[derive(Serialize)]

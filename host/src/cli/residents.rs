@@ -8,6 +8,7 @@ use reel_abi::outcome::{Disposition, Outcome};
 use reel_abi::resident::Guest;
 use reel_store::Store;
 
+use super::admin::Asker;
 use super::database::Opened;
 use super::escape::Safe;
 use super::exit::Exit;
@@ -19,70 +20,86 @@ use super::near;
 use super::progress::Progress;
 use super::style::Paint;
 use crate::calls::session::Console;
-use crate::runtime::Surroundings;
+use crate::runtime::handlers::{DeployHandlerError, Handlers};
+use crate::runtime::joined::Guests;
 use crate::runtime::resident::cells::CellsError;
 use crate::runtime::resident::checkpoint::CheckpointError;
 use crate::runtime::resident::function::FunctionError;
 use crate::runtime::resident::waking::WakeError;
 use crate::runtime::resident::{CallError, CallReport, DeployError, Habits, Household};
+use crate::runtime::{HttpWorld, Surroundings};
+use crate::world::client::RealClient;
 use crate::world::clock::HostClock;
 use crate::world::console::HostError;
 use crate::world::entropy::KernelEntropy;
-use crate::world::{signals, socket};
-
-/// How often it is looked whether one who is served is still there.
-const LOOK: Duration = Duration::from_millis(100);
+use crate::world::net::HostNetwork;
+use crate::world::signals;
 
 /// How long calls of others may go on when this process is to stop.
 const MOMENT: Duration = Duration::from_secs(1);
-
-/// Frames of a trap that are shown.
-const FRAMES: usize = 8;
 
 /// A household of the real world. What guests say goes to stderr: stdout is for the results of calls.
 pub fn household(store: &Store, habits: Habits) -> Household {
     Household::with_habits(store.clone(), Arc::new(HostClock::new()), Box::new(world), habits)
 }
 
+/// The handlers of a database, in the real world.
+pub fn handlers(store: &Store, residents: Option<Arc<Household>>) -> Handlers {
+    Handlers::new(store.clone(), Box::new(world), residents)
+}
+
+/// Those whom a guest can call, in the real world.
+pub fn callees(store: &Store) -> Arc<Guests> {
+    Arc::new(Guests::new(store.clone(), Arc::new(world)))
+}
+
 /// Does something with the residents of a database: those that the process looks after, or else for this one time.
 pub fn with_household<T>(database: &Opened, work: impl FnOnce(&Household) -> T) -> T {
-    match &database.household {
+    match database.household() {
         Some(household) => work(household),
         None => work(&household(&database.store, Habits::default())),
     }
 }
 
-/// Ends when the user wants the guest to stop. One who is served does so by leaving; when this process is to stop, those who are served have a moment
-/// left.
+/// Ends when whoever gave the command wants the guest to stop, or has left; when this process is to stop, those who are served have a moment left.
 pub async fn interrupt(database: &Opened, progress: Arc<Progress>) {
-    if !database.served {
-        return live::interrupt(progress).await;
-    }
-    let left = async {
-        match &database.asker {
-            Some(asker) => {
-                while !socket::is_left(asker) {
-                    tokio::time::sleep(LOOK).await;
-                }
-            }
-            None => std::future::pending().await,
-        }
-    };
+    let Some(asker) = &database.asker else { return live::interrupt(progress).await };
+    progress.finish();
     let stopped = async {
         signals::interrupt(i32::from(Exit::INTERRUPTED.0)).await;
         tokio::time::sleep(MOMENT).await;
     };
     tokio::select! {
-        () = left => {}
+        () = asker.stops() => {}
         () = stopped => {}
     }
 }
 
+/// The page for requests that somebody answers already.
+pub fn route_taken(route: &str, name: &SpaceName) -> Failure {
+    Failure::usage(format!("the requests to {route} are answered by {name} already"))
+        .hint("name others with --route, for example --route /NAME")
+}
+
 fn world(guest: &Guest) -> Result<Surroundings, String> {
     let dirs = grants::open(&guest.dirs).map_err(|failure| failure.words().to_owned())?;
-    let output = || -> Option<Box<dyn crate::port::Output>> { Some(Box::new(HostError)) };
+    let asker = Asker::served();
+    let output = || -> Option<Box<dyn crate::port::Output>> {
+        Some(match &asker {
+            Some(asker) => asker.error_output(),
+            None => Box::new(HostError),
+        })
+    };
     let console = Console { stdin: None, stdout: output(), stderr: output(), echo: false };
-    Ok(Surroundings { clock: Arc::new(HostClock::new()), entropy: Box::new(KernelEntropy::new()), console, dirs })
+    Ok(Surroundings {
+        clock: Arc::new(HostClock::new()),
+        entropy: Box::new(KernelEntropy::new()),
+        console,
+        dirs,
+        http: HttpWorld::asking(Arc::new(RealClient)),
+        network: Arc::new(HostNetwork),
+        callees: None,
+    })
 }
 
 /// Says what became of a call that did not go well, and gives the code to end with.
@@ -105,9 +122,7 @@ pub fn farewell(report: &CallReport, name: &SpaceName, flag: &str, io: &mut Io<'
         text.push_str(&paint.dim(&format!("reel log {run}{flag} | reel replay {run}{flag}")));
         text.push('\n');
         if let Outcome::Trap { backtrace, .. } = outcome {
-            for frame in backtrace.iter().take(FRAMES) {
-                text.push_str(&format!("    in {}\n", Safe(frame)));
-            }
+            text.push_str(&super::trapped::lines(backtrace));
         }
         drop(io.err.write_all(text.as_bytes()));
         // A guest that leaves the call with an exit code of 0 has still left it.
@@ -147,7 +162,8 @@ impl From<FunctionError> for Failure {
             FunctionError::Arguments { .. } => {
                 failure.hint("arguments are WAVE values: 5, \"text\", [1, 2], {name: \"x\"}, some(1)")
             }
-            FunctionError::NoText { .. } => failure,
+            FunctionError::NotSubscribed { topic } => failure.hint(format!("add --subscribe {topic}")),
+            FunctionError::NoText { .. } | FunctionError::TooManyTimes { .. } => failure,
         }
     }
 }
@@ -197,6 +213,19 @@ impl From<DeployError> for Failure {
             DeployError::NothingToCall => Self::of(Exit::UNFIT, &error).hint("`reel inspect` lists what it exports"),
             DeployError::Call(error) => error.into(),
             DeployError::Keep(_) => Self::of(Exit::DATABASE, &error),
+        }
+    }
+}
+
+impl From<DeployHandlerError> for Failure {
+    fn from(error: DeployHandlerError) -> Self {
+        match error {
+            DeployHandlerError::Prepare(error) => error.into(),
+            DeployHandlerError::Cells(error) => error.into(),
+            DeployHandlerError::Function(error) => error.into(),
+            DeployHandlerError::Keep(_) => Self::of(Exit::DATABASE, &error),
+            DeployHandlerError::Commit(CheckpointError::Append(error)) => error.into(),
+            DeployHandlerError::Commit(_) => Self::of(Exit::DATABASE, &error),
         }
     }
 }

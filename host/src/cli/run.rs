@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use reel_abi::id::{RunId, SpaceName};
 
-use super::admin;
+use super::brought::Brought;
 use super::copies::Copies;
-use super::database::{DatabaseArgs, Running};
+use super::database::Opened;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::grants::{self, DirArg, EnvArg};
@@ -15,7 +15,8 @@ use super::io::Io;
 use super::limits::LimitArgs;
 use super::live::{self, Farewell};
 use super::program;
-use super::progress::Progress;
+use super::residents::{callees, interrupt};
+use crate::net::grants::Grant;
 use crate::runtime::{Engines, RunError, RunRequest, run};
 
 /// Run a WebAssembly program as a transaction, and record all it does
@@ -24,6 +25,7 @@ use crate::runtime::{Engines, RunError, RunRequest, run};
 Examples:
   reel run app.wasm
   reel run app.wasm --dir ./data::/data --env LANG -- --verbose /data/in.csv
+  reel run fetch.wasm --net example.com:443 --net listen:127.0.0.1:8080
   reel run ./my-package --space trial --deadline 30s --memory 256MiB")]
 pub struct Args {
     /// A .wasm file (a WASI 0.2 component, or a WASI preview 1 module), or the directory of a Cargo package to build and run
@@ -35,6 +37,13 @@ pub struct Args {
     /// Lay a directory of the host under the guest's tree; `:ro` for reading only. What the guest writes reaches it after the commit
     #[arg(long = "dir", value_name = "HOST::GUEST[:ro]")]
     dirs: Vec<DirArg>,
+    /// Let the guest reach a place in the network: HOST is a name, *.NAME, an address, a block such as 10.0.0.0/8, or *; PORT a number or *. With
+    /// `listen:` before it, let it listen at that address. It has no other network
+    #[arg(long, value_name = "[listen:]HOST:PORT")]
+    net: Vec<Grant>,
+    /// Let the guest call another by its name, as a part of its transaction; repeat it for several. It can call no others
+    #[arg(long = "call", value_name = "GUEST")]
+    calls: Vec<SpaceName>,
     /// Set an environment variable of the guest, or hand on the host's. It has no others
     #[arg(long, value_name = "NAME[=VALUE]")]
     env: Vec<EnvArg>,
@@ -61,58 +70,64 @@ pub struct Args {
     limits: LimitArgs,
 }
 
+impl Args {
+    /// What it needs of the place where it was given.
+    pub fn bring(&self) -> Result<Brought, Failure> {
+        self.limits.limits()?;
+        let brought = Brought::grants(&self.env, &self.dirs)?;
+        Ok(brought.with(Some(program::find(&self.program, self.bin.as_deref(), self.quiet)?)))
+    }
+}
+
 /// Runs the program; the exit code is its own.
-pub fn execute(args: &Args, database: &DatabaseArgs, io: &mut Io<'_>) -> Result<Exit, Failure> {
+pub fn execute(
+    args: &Args,
+    mut brought: Brought,
+    database: &Opened,
+    flag: &str,
+    io: &mut Io<'_>,
+) -> Result<Exit, Failure> {
     let limits = args.limits.limits()?;
-    let env = grants::environment(&args.env)?;
-    let dirs = grants::directories(&args.dirs)?;
-    grants::open(&dirs)?;
-    let program = program::find(&args.program, args.bin.as_deref(), args.quiet)?;
+    let program = brought.take_program()?;
     let mut argv = vec![program.base_name()];
     argv.extend(args.args.iter().cloned());
-    let store = database.create(io)?;
-    let from = store.newest_run().unwrap_or_default().next();
-    let server = admin::serve(&store, Running { from: Some(from), resumed: None });
-    live::deliver_rest(&store, io)?;
+    let store = &database.store;
+    database.deliver_rest(io)?;
     let engines = Engines::for_commands(limits.stack_bytes)
         .map_err(|e| Failure::new(Exit::HOST, format!("cannot set up the engine: {e:#}")))?;
     let request = RunRequest {
         name: program.name(),
         bytes: program.bytes,
         args: argv,
-        env,
-        dirs,
+        dirs: brought.dirs(),
+        env: brought.env,
+        net: args.net.iter().map(Grant::to_string).collect(),
+        calls: args.calls.clone(),
         limits,
         space: args.space.clone(),
         commit_on_failure: args.commit_on_failure,
         hold_output: args.hold_output || args.copies > 1,
     };
     if args.copies > 1 {
-        let copies = Copies { store: &store, engines: &engines, request, count: args.copies, quiet: args.quiet };
-        let exit = copies.run(io, &program.path)?;
-        drop(server);
-        return Ok(exit);
+        let copies = Copies { database, engines: &engines, request, count: args.copies, quiet: args.quiet };
+        return copies.run(io, &program.path);
     }
-    let progress = Arc::new(Progress::new(io.look.err_terminal && !args.quiet));
-    let world = live::surroundings(grants::open(&request.dirs)?, &progress);
+    let progress = Arc::new(database.progress(io.look.err_terminal && !args.quiet));
+    let dirs = grants::open(&request.dirs)?;
+    let world = live::surroundings(database.console(), dirs, &callees(store), &progress);
     let on_compile = || progress.begin(&format!("compiling {}", program.path.display()));
-    let stop = live::interrupt(Arc::clone(&progress));
-    let report = live::block_on(run(&store, &engines, request.clone(), world, stop, &on_compile))?;
+    let stop = interrupt(database, Arc::clone(&progress));
+    let report = live::block_on(run(store, &engines, request.clone(), world, stop, &on_compile))?;
     progress.finish();
     let report = report.map_err(|error| failed(error, &request.name))?;
+    database.has_committed(&report.posted, &report.timed);
     if let Some(what) = &report.conflict {
         return Err(overtaken(report.run, &request.space, what));
     }
-    let record = store.run(report.run)?;
-    let exit = match &record {
-        Some(record) => {
-            let flag = database.flag();
-            Farewell { report: &report, begin: &record.begin, quiet: args.quiet, flag: &flag }.say(io)
-        }
+    Ok(match &store.run(report.run)? {
+        Some(record) => Farewell { report: &report, begin: &record.begin, quiet: args.quiet, flag }.say(io),
         None => Exit::of(&report.end.outcome),
-    };
-    drop(server);
-    Ok(exit)
+    })
 }
 
 /// The page for a run that there is not.

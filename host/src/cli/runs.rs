@@ -2,6 +2,7 @@
 
 use reel_abi::id::{RunId, SpaceName};
 use reel_abi::outcome::Outcome;
+use reel_abi::trace::TraceId;
 use reel_store::RunRecord;
 use serde::Serialize;
 
@@ -36,6 +37,9 @@ pub struct Args {
     /// Only runs that failed or were cut off
     #[arg(long)]
     failed: bool,
+    /// Only runs of this trace: 32 hexadecimal digits, or a whole `traceparent`
+    #[arg(long, value_name = "ID")]
+    trace: Option<TraceId>,
     /// Only runs that began since then: 5m, 3d, 2026-01-31, 2026-01-31T14:05:09Z
     #[arg(long, value_name = "TIME")]
     since: Option<String>,
@@ -52,10 +56,11 @@ pub fn execute(args: &Args, database: &Opened, io: &mut Io<'_>) -> Result<Exit, 
     let now = HostClock::new().wall();
     let since = args.since.as_deref().map(|text| dates::moment(text, now)).transpose();
     let since = since.map_err(|e| Failure::usage(format!("--since: {e}")))?;
-    let running = database.running;
+    let running = &database.running;
     let wanted = |record: &RunRecord| {
         args.space.as_ref().is_none_or(|space| record.begin.space == *space)
             && since.is_none_or(|since| record.begin.at.0 >= since)
+            && args.trace.is_none_or(|id| record.begin.trace.is_some_and(|trace| trace.id == id))
             && (!args.failed || state::has_failed(record, running))
     };
     let limit = if args.limit == 0 { usize::MAX } else { args.limit };
@@ -96,16 +101,21 @@ pub fn execute(args: &Args, database: &Opened, io: &mut Io<'_>) -> Result<Exit, 
     Ok(Exit::OK)
 }
 
-fn row(record: &RunRecord, running: Running, paint: Paint) -> Vec<Cell> {
+fn row(record: &RunRecord, running: &Running, paint: Paint) -> Vec<Cell> {
     let RunRecord { run, begin, end } = record;
     let state = State::of(record, running);
     let outcome = end.as_ref().map(|end| cut(&Safe(&end.outcome.to_string()).to_string())).unwrap_or_default();
     let success = end.as_ref().is_some_and(|end| end.outcome.is_success());
     let name = begin.name.rsplit('/').next().unwrap_or(&begin.name);
+    let program = match begin.args.as_slice() {
+        // A handler has the method and path of its request there.
+        [line] if begin.name == begin.space.as_str() && *line != begin.name => format!("{name}: {line}"),
+        _ => name.to_owned(),
+    };
     vec![
         Cell::new(run.to_string()),
         Cell::new(dates::short(begin.at.0)),
-        Cell::new(cut(&Safe(name).to_string())),
+        Cell::new(cut(&Safe(&program).to_string())),
         Cell::new(state::space(record)),
         Cell::new(end.as_ref().map(|end| end.events.to_string()).unwrap_or_default()),
         Cell::new(outcome).painted(|text| if success { paint.good(text) } else { paint.error(text) }),
@@ -143,10 +153,11 @@ struct Json<'a> {
     events: Option<u64>,
     logged_bytes: Option<u64>,
     written_bytes: Option<u64>,
+    trace: Option<String>,
 }
 
 impl<'a> Json<'a> {
-    fn of(record: &'a RunRecord, running: Running) -> Self {
+    fn of(record: &'a RunRecord, running: &Running) -> Self {
         use reel_abi::outcome::Disposition;
         let RunRecord { run, begin, end } = record;
         let end = end.as_ref();
@@ -178,6 +189,7 @@ impl<'a> Json<'a> {
             events: end.map(|end| end.events),
             logged_bytes: end.map(|end| end.logged_bytes),
             written_bytes: end.map(|end| end.written_bytes),
+            trace: begin.trace.map(|trace| trace.id.to_string()),
         }
     }
 }

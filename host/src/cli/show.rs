@@ -18,7 +18,6 @@ use super::ids::EventRef;
 use super::io::Io;
 use super::json::{self, Event};
 use super::marks;
-use super::progress::Progress;
 use super::replay;
 use super::style::Paint;
 use crate::calls::session::Console;
@@ -89,14 +88,14 @@ fn missing(database: &Opened, id: EventId) -> Failure {
 
 /// The bytes of an event, which the guest makes again when it is executed again; or why not, in words.
 fn replayed(database: &Opened, record: &RunRecord, id: EventId, io: &Io<'_>) -> Result<Vec<u8>, String> {
-    if database.served {
+    if database.is_busy() {
         return Err("the replay that brings them back needs the database for itself; ask again later".into());
     }
     replay::check(record).map_err(|_| "no guest made this run, so that it cannot be replayed".to_owned())?;
     let request = ReplayRequest { run: id.run, until: Some(id.seq.next()), with: None, keep_payload: true };
-    let progress = Progress::new(io.look.err_terminal);
+    let progress = database.progress(io.look.err_terminal);
     progress.begin(&format!("replaying up to {id}"));
-    let report = replay::once(&database.store, record, request, Console::default(), Arc::new(HostClock::new()));
+    let report = replay::once(database, record, request, Console::default(), Arc::new(HostClock::new()));
     progress.finish();
     let report = report.map_err(|failure| format!("the replay that brings them back failed: {}", failure.words()))?;
     if let Verdict::Diverged(divergence) = &report.verdict {

@@ -42,6 +42,13 @@ struct Json<'a> {
     keys: Option<u64>,
 }
 
+impl Args {
+    /// Whether it changes nothing.
+    pub fn only_reads(&self) -> bool {
+        self.remove.is_none()
+    }
+}
+
 /// Lists the spaces by name, or removes one.
 pub fn execute(args: &Args, database: &Opened, flag: &str, io: &mut Io<'_>) -> Result<Exit, Failure> {
     match &args.remove {

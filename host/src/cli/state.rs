@@ -24,7 +24,7 @@ pub enum State {
 
 impl State {
     /// That of a run.
-    pub fn of(record: &RunRecord, running: Running) -> Self {
+    pub fn of(record: &RunRecord, running: &Running) -> Self {
         match &record.end {
             None if running.has(record.run) => Self::Running,
             None => Self::CutOff,
@@ -49,7 +49,7 @@ impl State {
 }
 
 /// Whether a run did not come to a good end.
-pub fn has_failed(record: &RunRecord, running: Running) -> bool {
+pub fn has_failed(record: &RunRecord, running: &Running) -> bool {
     match &record.end {
         // Executed again, it did not fail.
         Some(RunEnd { disposition: Disposition::Lost { again: Some(_) }, .. }) => false,

@@ -7,14 +7,12 @@ use reel_abi::record::Frame;
 use reel_store::{OpenError, VerifyReport};
 use serde::Serialize;
 
-use super::admin;
-use super::database::{DatabaseArgs, Running};
+use super::database::Opened;
 use super::escape::Safe;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::io::Io;
 use super::json;
-use super::progress::Progress;
 use super::style::Paint;
 
 /// Check everything: hash links, frames, events, commits, derived state, payloads
@@ -26,31 +24,12 @@ pub struct Args {
 }
 
 /// Checks everything; exit code 12 if something is wrong.
-pub fn execute(args: &Args, database: &DatabaseArgs, io: &mut Io<'_>) -> Result<Exit, Failure> {
-    let report = match database.try_open(io) {
-        Ok(store) => {
-            let server = admin::serve(&store, Running::default());
-            let progress = Progress::new(io.look.err_terminal);
-            progress.begin("verifying");
-            let report = store.verify(&mut check, &mut |done, total| progress.update(done, total));
-            progress.finish();
-            drop(server);
-            report?
-        }
-        // So damaged that it does not open: that is a finding, too.
-        Err(error @ OpenError::Corrupt { .. }) => {
-            let text = error.to_string();
-            match args.json {
-                true => json::line(
-                    io.out,
-                    &Json { sound: false, problems: vec![Found { at: None, what: text }], ..Json::default() },
-                )?,
-                false => writeln!(io.out, "{} {}", Paint(io.look.out_colour).error("problem:"), Safe(&text))?,
-            }
-            return Ok(Exit::PROBLEMS);
-        }
-        Err(error) => return Err(error.into()),
-    };
+pub fn execute(args: &Args, database: &Opened, io: &mut Io<'_>) -> Result<Exit, Failure> {
+    let progress = database.progress(io.look.err_terminal);
+    progress.begin("verifying");
+    let report = database.store.verify(&mut check, &mut |done, total| progress.update(done, total));
+    progress.finish();
+    let report = report?;
     let exit = if report.is_sound() { Exit::OK } else { Exit::PROBLEMS };
     let said = match args.json {
         true => json::line(io.out, &Json::of(&report)),
@@ -60,6 +39,20 @@ pub fn execute(args: &Args, database: &DatabaseArgs, io: &mut Io<'_>) -> Result<
         Err(failure) if !failure.is_silent() => Err(failure),
         _ => Ok(exit),
     }
+}
+
+/// The database does not open. So damaged: that is a finding, too.
+pub fn unopened(args: &Args, error: OpenError, io: &mut Io<'_>) -> Result<Exit, Failure> {
+    let OpenError::Corrupt { .. } = error else { return Err(error.into()) };
+    let text = error.to_string();
+    match args.json {
+        true => json::line(
+            io.out,
+            &Json { sound: false, problems: vec![Found { at: None, what: text }], ..Json::default() },
+        )?,
+        false => writeln!(io.out, "{} {}", Paint(io.look.out_colour).error("problem:"), Safe(&text))?,
+    }
+    Ok(Exit::PROBLEMS)
 }
 
 /// The store does not interpret events; this does.

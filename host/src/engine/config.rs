@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails};
+use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails};
 
 use super::memory::VisibleMemories;
 
@@ -11,6 +11,9 @@ const HOST_STACK_BYTES: usize = 512 << 10;
 
 /// Most of a guest's stack that an engine is set up for.
 pub const STACK_MAX_BYTES: u64 = 64 << 20;
+
+/// Bytes of a pooled memory or table that are set back by writing rather than by giving their pages to the system and faulting them in again.
+const KEPT_BYTES: usize = 128 << 10;
 
 /// Where the memories of guests come from.
 #[derive(Debug, Clone)]
@@ -55,6 +58,9 @@ pub fn engine(allocation: &Allocation, stack_bytes: u64) -> wasmtime::Result<Eng
             pool.total_tables(instances.saturating_mul(8));
             pool.total_stacks(*instances);
             pool.max_memory_size(*memory_bytes);
+            pool.linear_memory_keep_resident(KEPT_BYTES);
+            pool.table_keep_resident(KEPT_BYTES);
+            pool.pagemap_scan(Enabled::Auto);
             config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
         }
     }

@@ -4,14 +4,16 @@ use wasmtime::Engine;
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, HasSelf, Linker};
 
-use crate::calls::bindings::Command;
+use crate::calls::bindings::{Command, LinkOptions};
 use crate::calls::refused;
 use crate::calls::session::Session;
 
 /// A linker with all that the component may call.
 pub fn linker(engine: &Engine, component: &Component) -> wasmtime::Result<Linker<Session>> {
     let mut linker = Linker::new(engine);
-    Command::add_to_linker::<_, HasSelf<Session>>(&mut linker, |session| session)?;
+    let mut options = LinkOptions::default();
+    options.network_error_code(true);
+    Command::add_to_linker::<_, HasSelf<Session>>(&mut linker, &options, |session| session)?;
     refused::link(&mut linker, component, engine)?;
     Ok(linker)
 }
@@ -77,8 +79,13 @@ pub fn imports(engine: &Engine, component: &Component) -> wasmtime::Result<Vec<I
 }
 
 /// Interfaces of the host, without their versions.
-const PROVIDED: [&str; 25] = [
+const PROVIDED: [&str; 39] = [
+    "wasi:messaging/producer",
+    "wasi:messaging/request-reply",
+    "wasi:messaging/types",
+    "reel:guest/calls",
     "reel:guest/keyvalue",
+    "reel:guest/messages",
     "reel:guest/transaction",
     "wasi:cli/environment",
     "wasi:cli/exit",
@@ -94,6 +101,8 @@ const PROVIDED: [&str; 25] = [
     "wasi:clocks/wall-clock",
     "wasi:filesystem/preopens",
     "wasi:filesystem/types",
+    "wasi:http/outgoing-handler",
+    "wasi:http/types",
     "wasi:io/error",
     "wasi:io/poll",
     "wasi:io/streams",
@@ -103,12 +112,20 @@ const PROVIDED: [&str; 25] = [
     "wasi:random/insecure",
     "wasi:random/insecure-seed",
     "wasi:random/random",
+    "wasi:sockets/instance-network",
+    "wasi:sockets/ip-name-lookup",
+    "wasi:sockets/network",
+    "wasi:sockets/tcp",
+    "wasi:sockets/tcp-create-socket",
+    "wasi:sockets/udp",
+    "wasi:sockets/udp-create-socket",
 ];
 
 fn is_provided(import: &str) -> bool {
     let (name, version) = import.split_once('@').unwrap_or((import, "0.2.0"));
     let known = match name.split_once('/') {
         Some(("wasi:keyvalue", _)) => matches!(version, "0.2.0-draft" | "0.2.0-draft2"),
+        Some(("wasi:messaging", _)) => version == "0.2.0-draft",
         Some(("reel:guest", _)) => version.starts_with("0.1."),
         _ => version.starts_with("0.2."),
     };

@@ -242,6 +242,14 @@ impl Gate {
         self.flush()
     }
 
+    /// Returns when all that has passed is in the log, and durable: before anything leaves for others. In a replay that is so already.
+    pub async fn durable(&mut self) -> Result<(), Halt> {
+        match &mut self.mode {
+            Mode::Live(recorder) => recorder.durable(self.settings.clock.wall()).await,
+            Mode::Replay(_) | Mode::Resume(..) => Ok(()),
+        }
+    }
+
     /// Closes the open frame.
     fn flush(&mut self) -> Result<(), Halt> {
         match &mut self.mode {
@@ -313,6 +321,15 @@ impl Gate {
         }
         let length = cursor.compare(call, reply, seq)?;
         self.count(length)
+    }
+
+    /// Whether the next call is answered by the world. A resume that finds the log at its end goes live.
+    pub fn is_live(&mut self) -> Result<bool, Halt> {
+        match self.mode {
+            Mode::Live(_) => Ok(true),
+            Mode::Replay(_) => Ok(false),
+            Mode::Resume(..) => Ok(self.at_log()?.is_none()),
+        }
     }
 
     /// The code of the next event of the log; nothing when replies come from the world. A resume that finds the log at its end goes live.

@@ -6,6 +6,7 @@ use reel_abi::vocabulary::Call;
 use reel_abi::wire::{Wire, Writer};
 
 use super::halt::Halt;
+use crate::port::Waiting;
 
 /// A closed block of events, not yet compressed.
 #[derive(Debug)]
@@ -24,6 +25,8 @@ pub struct RawFrame {
 pub trait FrameSink: Send {
     /// Takes one.
     fn frame(&mut self, frame: RawFrame) -> Result<(), Halt>;
+    /// Returns when all that was taken is durable.
+    fn durable(&mut self) -> Waiting<'_, Result<(), Halt>>;
 }
 
 /// Collects the events of one run.
@@ -71,6 +74,12 @@ impl Recorder {
         self.count = 0;
         self.closed += 1;
         self.sink.frame(frame)
+    }
+
+    /// Returns when all events are durable.
+    pub async fn durable(&mut self, now: u64) -> Result<(), Halt> {
+        self.flush(now)?;
+        self.sink.durable().await
     }
 
     /// The event alone in a frame that goes nowhere yet; all before it goes to the sink. The recorder stays where it was.

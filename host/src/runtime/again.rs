@@ -50,6 +50,16 @@ impl Streams {
         (streams, console)
     }
 
+    /// Standard input from its beginning, for one more attempt.
+    pub(super) fn input(&self) -> Option<Box<dyn Input>> {
+        Some(Box::new(Again(Arc::clone(&self.input))))
+    }
+
+    /// Where another guest of the same transaction says something.
+    pub(super) fn outputs(&self) -> Console {
+        self.console(false, [true, true], false)
+    }
+
     fn console(&self, with_input: bool, with_output: [bool; 2], echo: bool) -> Console {
         let output = |which: usize| {
             with_output[which].then(|| Box::new(Held { said: Arc::clone(&self.output), which }) as Box<dyn Output>)

@@ -9,6 +9,7 @@ use reel_abi::outcome::Disposition;
 use reel_store::{AppendError, Proposal, Receipt, Store, Submission};
 use tokio::sync::oneshot;
 
+use super::joined::Joint;
 use super::outbox::deliver;
 use super::sink::{LogSink, Remainder};
 use super::turns::Turn;
@@ -22,6 +23,12 @@ pub(super) async fn append(store: &Store, submission: Submission) -> Result<Rece
     let (done, answer) = oneshot::channel();
     store.append_then(submission, move |result| drop(done.send(result)))?;
     answer.await.unwrap_or(Err(AppendError::Invalid("the committer ended")))
+}
+
+/// Returns when all that has its place in the log by now is durable.
+pub(super) async fn all_durable(store: &Store) -> Result<(), AppendError> {
+    let nothing = Submission { run: RunId(0), begun: None, frames: Vec::new(), commit: None, ending: None };
+    append(store, nothing).await.map(drop)
 }
 
 /// The last commit that a run made on its way, shared with whoever concludes the run.
@@ -58,10 +65,14 @@ pub(super) struct Point {
     pub(super) sink: LogSink,
     pub(super) turn: Turn,
     pub(super) last: LastCommit,
+    pub(super) joint: Joint,
 }
 
 impl Point {
     async fn append(&mut self, frame: RawFrame, proposal: Proposal) -> Result<bool, Halt> {
+        let at = proposal.at;
+        let mut proposal = self.joint.join(proposal, at)?;
+        proposal.joined.runs = self.joint.runs(at, None)?;
         let failed = |e: &AppendError| Halt::host("committing", e);
         let Remainder { begun, frames } = self.sink.finish()?;
         let mut sent = frames.clone();
@@ -69,17 +80,19 @@ impl Point {
         let outbox = proposal.outbox.clone();
         let submission =
             Submission { run: self.run, begun: begun.clone(), frames: sent, commit: Some(proposal), ending: None };
-        let turn = self.turn.to_commit().await;
+        let turn = self.turn.to_commit(self.joint.spaces()).await;
         let receipt = append(&self.store, submission).await;
         drop(turn);
         let committed = match receipt {
             Ok(receipt) => receipt.committed,
             Err(AppendError::Conflict { .. }) => {
                 self.sink.give_back(Remainder { begun, frames });
+                self.joint.lost();
                 return Ok(false);
             }
             Err(error) => return Err(failed(&error)),
         };
+        self.joint.committed();
         if let Some((commit, version)) = committed {
             self.last.set(commit, version);
             if !outbox.is_empty()

@@ -8,6 +8,7 @@ use reel_abi::types::NodeKind;
 use reel_store::{BLOCK_BYTES, Head, Store};
 
 use super::cells::Cells;
+use super::diff_messages::{MessageChange, messages};
 use super::files_at::LookError;
 use super::keys_at::split_key;
 use super::paths::{Paths, names, split};
@@ -26,6 +27,8 @@ pub struct Difference {
     pub paths: Vec<PathChange>,
     /// Keys, in the order of buckets and keys.
     pub keys: Vec<KeyChange>,
+    /// Messages, in the order of their ids.
+    pub messages: Vec<MessageChange>,
     /// Files and links that were written again as they were.
     pub touched: u64,
 }
@@ -68,7 +71,8 @@ pub fn diff(store: &Store, old: Head, new: Head, progress: &mut dyn FnMut(u64)) 
     let compare = Compare { store, old: &old, new: &new, changed: &changed };
     let (paths, touched) = compare.paths(progress)?;
     let keys = compare.keys()?;
-    Ok(Difference { old, new, paths, keys, touched })
+    let messages = messages(store, &old.view, &new.view, compare.of(family::QUEUE))?;
+    Ok(Difference { old, new, paths, keys, messages, touched })
 }
 
 struct Compare<'a> {

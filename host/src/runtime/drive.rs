@@ -7,13 +7,11 @@ use std::time::Duration;
 use reel_abi::id::{Seq, WallTime};
 use reel_abi::limits::LimitKind;
 use reel_abi::outcome::Outcome;
-use wasmtime::component::Component;
 use wasmtime::{Store, Trap, UpdateDeadline, WasmBacktrace};
 
 use super::engines::Engines;
-use crate::calls::bindings::Command;
+use super::target::Target;
 use crate::calls::session::Session;
-use crate::engine::linking::linker;
 use crate::engine::memory::GuestMemories;
 use crate::gate::Halt;
 use crate::gate::divergence::Mismatch;
@@ -54,21 +52,20 @@ pub struct Bounds<F> {
     pub interrupt: F,
 }
 
-/// Instantiates the component and runs its `main`.
+/// Instantiates the component and executes what of it is to be executed.
 pub async fn drive(
     engines: &Engines,
-    component: &Component,
+    target: &Target,
     session: Session,
     bounds: Bounds<impl Future<Output = ()>>,
 ) -> Driven {
     let memories = GuestMemories::default();
     let stack = session.gate.limits().stack_bytes;
     let mut store = new_store(engines, session);
-    let result = bounded(&memories, bounds, execute(engines, component, &mut store)).await;
+    let result = bounded(&memories, bounds, target.execute(engines, &mut store)).await;
     let stop = match result {
-        Ok(Ok(())) => Stop::Outcome(Outcome::Exit { code: 0 }),
-        Ok(Err(())) => Stop::Outcome(Outcome::Exit { code: 1 }),
-        Err(error) => stop_of(error, stack),
+        Ok(outcome) => Stop::Outcome(outcome),
+        Err(error) => target.stopped(stop_of(error, stack)),
     };
     let memory = match &stop {
         Stop::Outcome(outcome) if !outcome.is_cut() => memories.digest(),
@@ -120,16 +117,6 @@ pub(super) async fn bounded<T>(
         () = late => Err(Halt::Limit { kind: LimitKind::Deadline, limit }.into()),
         result = guest => result,
     }
-}
-
-async fn execute(
-    engines: &Engines,
-    component: &Component,
-    store: &mut Store<Session>,
-) -> wasmtime::Result<Result<(), ()>> {
-    let linker = linker(engines.engine(), component)?;
-    let command = Command::instantiate_async(&mut *store, component, &linker).await?;
-    command.wasi_cli_run().call_run(store).await
 }
 
 /// How a guest stopped that did not return; `stack` are the bytes of stack it had.

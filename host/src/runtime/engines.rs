@@ -16,7 +16,7 @@ const EPOCH: Duration = Duration::from_millis(10);
 #[derive(Clone)]
 pub struct Engines {
     engine: Engine,
-    turns: Arc<Turns>,
+    turns: Turns,
 }
 
 impl Engines {
@@ -38,7 +38,7 @@ impl Engines {
                 }
             }
         });
-        Ok(Self { engine, turns: Arc::default() })
+        Ok(Self { engine, turns: Turns::default() })
     }
 
     /// The turns of the runs that it executes.

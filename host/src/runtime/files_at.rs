@@ -11,7 +11,7 @@ use thiserror::Error;
 
 use crate::gate::recorder::{FrameSink, RawFrame, Recorder};
 use crate::gate::{Gate, GateSettings, Halt, Mode};
-use crate::port::Clock;
+use crate::port::{Clock, Waiting};
 use crate::txn::fault::Fault;
 use crate::txn::files::{Files, Place};
 use crate::txn::lower::Lower;
@@ -71,6 +71,10 @@ struct NoLog;
 impl FrameSink for NoLog {
     fn frame(&mut self, _: RawFrame) -> Result<(), Halt> {
         Err(Halt::Host("looking at files has made an event".into()))
+    }
+
+    fn durable(&mut self) -> Waiting<'_, Result<(), Halt>> {
+        Box::pin(std::future::ready(Ok(())))
     }
 }
 

@@ -12,6 +12,7 @@ use reel_store::{ReadError, Store};
 use thiserror::Error;
 
 use super::commit_point::LastCommit;
+use super::joined::Joint;
 use super::run::{Concluded, GateOptions, Live, RunError, RunReport, conclude, session_of};
 use super::sink::LogSink;
 use super::turns::Turns;
@@ -110,12 +111,15 @@ pub async fn import(
         args,
         env: Vec::new(),
         dirs: Vec::new(),
+        net: Vec::new(),
+        calls: Vec::new(),
         limits: Limits { written_bytes: u64::MAX, ..Limits::default() },
         space,
         segment: base.segment,
         version: base.version,
         commit_on_failure: false,
         engine: description(),
+        trace: None,
     };
     let turn = Turns::default().of(&begin.space);
     let sink = LogSink::new(store.clone(), run, Some(begin.clone()));
@@ -132,9 +136,10 @@ pub async fn import(
         Err(ImportError::Halt(Halt::Limit { kind, limit })) => Outcome::Limit { kind: kind.clone(), limit: *limit },
         Err(error) => Outcome::HostFailure { message: error.to_string() },
     };
-    let live = Live { run, begin, sink, clock, session, turn, last: LastCommit::default() };
+    let joint = Joint::new(None, "", None, false);
+    let live = Live { run, begin, sink, clock, session, turn, last: LastCommit::default(), joint };
     let report = match conclude(store, live, outcome, None, None).await? {
-        Concluded::Over(report) => *report,
+        Concluded::Over(landed) => landed.durable(store).await?.0,
         Concluded::Overtaken(_) => {
             return Err(ImportError::Halt(Halt::Host("an import was to be executed again".into())));
         }

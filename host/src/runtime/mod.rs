@@ -8,14 +8,19 @@
 
 mod again;
 pub mod cells;
+mod closing;
 mod commit_point;
 pub mod diff;
+pub mod diff_messages;
 pub mod drive;
 pub mod engines;
 pub mod examine;
 pub mod files_at;
+pub mod handlers;
 pub mod import;
+pub mod joined;
 pub mod keys_at;
+mod landed;
 pub mod named;
 pub mod outbox;
 pub mod past;
@@ -25,10 +30,13 @@ pub mod reached;
 pub mod replay;
 pub mod resident;
 pub mod run;
+mod session;
 mod sink;
 mod source;
+pub mod subscribers;
+pub mod target;
 pub mod turns;
 
 pub use engines::Engines;
 pub use replay::{ReplayReport, ReplayRequest, Verdict, replay};
-pub use run::{RunError, RunReport, RunRequest, Surroundings, run, run_prepared};
+pub use run::{HttpWorld, RunError, RunReport, RunRequest, Surroundings, run, run_prepared};

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::{self, Read};
 use std::path::Path;
+use std::sync::{PoisonError, RwLock};
 
 use reel_abi::id::{CommitNo, WallTime};
 use reel_abi::record::{Chunk, HostChange, OutboxEntry};
@@ -26,8 +27,12 @@ pub struct DeliveryError {
     pub reason: String,
 }
 
+/// Who carries out what others have left does so alone: two at once would use the same file aside.
+static ALONE: RwLock<()> = RwLock::new(());
+
 /// Carries out the entries of a commit and says so in the log.
 pub fn deliver(store: &Store, commit: CommitNo, entries: &[OutboxEntry]) -> Result<(), DeliveryError> {
+    let _beside = ALONE.read().unwrap_or_else(PoisonError::into_inner);
     carry_out(store, commit, entries, None)
 }
 
@@ -35,6 +40,7 @@ pub fn deliver(store: &Store, commit: CommitNo, entries: &[OutboxEntry]) -> Resu
 ///
 /// What somebody has changed on the host since the commit is left alone: it is newer.
 pub fn deliver_rest(store: &Store) -> Result<Vec<DeliveryError>, reel_store::ReadError> {
+    let _alone = ALONE.write().unwrap_or_else(PoisonError::into_inner);
     let (mut failed, mut stuck) = (Vec::new(), BTreeSet::new());
     for (commit, entries) in store.undelivered()? {
         let hosts = entries.iter().map(|entry| entry.dir.host.clone());

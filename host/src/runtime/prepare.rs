@@ -8,6 +8,7 @@ use thiserror::Error;
 use wasmtime::component::Component;
 
 use super::engines::Engines;
+use super::target::Target;
 use crate::engine::cache::{Cache, CompileError};
 use crate::engine::component::{BinaryKind, foreign_imports, kind};
 use crate::engine::linking::{Support, imports};
@@ -25,6 +26,12 @@ pub enum PrepareError {
     /// It has no `main`.
     #[error("it exports no wasi:cli/run, so that there is nothing to run; its exports are: {}", if .0.is_empty() { "none".into() } else { .0.join(", ") })]
     NotACommand(Vec<String>),
+    /// It answers no requests.
+    #[error("it exports no wasi:http/incoming-handler, so that it answers no requests; its exports are: {}", if .0.is_empty() { "none".into() } else { .0.join(", ") })]
+    NotAHandler(Vec<String>),
+    /// The engine cannot be set up.
+    #[error("cannot set up the engine: {0}")]
+    Engine(String),
     /// The database cannot keep it.
     #[error("keeping the component: {0}")]
     Keep(#[from] AppendError),
@@ -36,14 +43,21 @@ pub enum PrepareError {
     Damaged(Digest, String),
 }
 
+impl PrepareError {
+    /// There is no engine.
+    pub(super) fn engine(error: &wasmtime::Error) -> Self {
+        Self::Engine(format!("{error:#}"))
+    }
+}
+
 /// A component that can run.
 pub struct Prepared {
     /// The digest of the bytes as they were given.
     pub digest: Digest,
     /// The blob that lists their blocks.
     pub content: Digest,
-    /// The compiled component.
-    pub component: Component,
+    /// What of it is executed.
+    pub target: Target,
 }
 
 /// Compiles (or takes from the cache) and keeps what a user gave.
@@ -54,13 +68,13 @@ pub fn prepare(
     on_compile: &dyn Fn(),
 ) -> Result<Prepared, PrepareError> {
     let digest = Digest::of(bytes);
-    let component = ready(store, engines, digest, bytes, on_compile)?;
+    let target = ready(store, engines, digest, bytes, on_compile)?;
     let content = keep(store.blobs(), bytes)?;
-    Ok(Prepared { digest, content, component })
+    Ok(Prepared { digest, content, target })
 }
 
-/// A component that was kept, or one that is given in its stead.
-pub fn ready(
+/// A component, compiled, with all that it imports.
+pub fn compiled(
     store: &Store,
     engines: &Engines,
     digest: Digest,
@@ -70,12 +84,24 @@ pub fn ready(
     refuse_foreign(bytes)?;
     let component = Cache::new(store).component(engines.engine(), digest, bytes, on_compile)?;
     refuse_missing(engines, &component)?;
+    Ok(component)
+}
+
+/// The command in a component that was kept, or in one that is given in its stead.
+pub fn ready(
+    store: &Store,
+    engines: &Engines,
+    digest: Digest,
+    bytes: &[u8],
+    on_compile: &dyn Fn(),
+) -> Result<Target, PrepareError> {
+    let component = compiled(store, engines, digest, bytes, on_compile)?;
     let ty = component.component_type();
     let exports: Vec<String> = ty.exports(engines.engine()).map(|(name, _)| name.to_owned()).collect();
     if !exports.iter().any(|name| name.starts_with("wasi:cli/run@0.2.")) {
         return Err(PrepareError::NotACommand(exports));
     }
-    Ok(component)
+    Ok(Target::Command(component))
 }
 
 /// Refuses a module that imports what no adapter has.

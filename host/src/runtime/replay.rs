@@ -6,14 +6,17 @@ use std::sync::Arc;
 use reel_abi::event::decode;
 use reel_abi::id::{Digest, RunId, Seq};
 use reel_abi::outcome::{Outcome, RunBegin};
-use reel_abi::vocabulary::{EventView, RunBegins, RunEnds};
+use reel_abi::resident::Entry;
+use reel_abi::vocabulary::{Call, CallBegins, EventView, HttpRequest, RunEnds};
 use reel_store::{Made, ReadError, RunRecord, Store};
 use thiserror::Error;
 
 use super::commit_point::LastCommit;
 use super::drive::{Bounds, Driven, Stop, drive};
 use super::engines::Engines;
-use super::prepare::{PrepareError, kept, ready};
+use super::handlers::occasion;
+use super::joined::{Again, Joint, Replaying, replay_joined};
+use super::prepare::{PrepareError, compiled, kept, ready};
 use super::resident;
 use super::resident::cells::{CellsError, call_begin};
 use super::resident::replaying::CallReplay;
@@ -21,6 +24,7 @@ use super::resident::waking::{Relived, WakeError};
 use super::run::{Concluded, GateOptions, Live, RunError, RunReport, Surroundings, execute, session, session_of};
 use super::sink::LogSink;
 use super::source::LoggedFrames;
+use super::target::Target;
 use crate::calls::session::Console;
 use crate::engine::config::description;
 use crate::gate::cursor::Cursor;
@@ -136,7 +140,20 @@ pub async fn replay(
             (begin.component, &binary)
         }
     };
-    if let Some(call) = call_begin(store, run)? {
+    let call = call_begin(store, run)?;
+    if let Some(call) = call.clone().filter(|call| matches!(call.entry, Entry::Joined { .. })) {
+        let component = |digest, bytes: &[u8]| compiled(store, engines, digest, bytes, on_compile);
+        let recorded = kept(store, begin.component, begin.content)?;
+        let with = request.with.as_ref().map(|bytes| component(digest, bytes)).transpose()?;
+        let component = component(begin.component, &recorded)?;
+        let replaying = Replaying { store, engines, component, with, run, begin, call, clock, console, options };
+        let Again { stop, events, payload } = replay_joined(replaying).await?;
+        let verdict = verdict(store, begin, stop, run, digest != begin.component)?;
+        let outcome = record.end.as_ref().map(|end| end.outcome.clone());
+        return Ok(ReplayReport { verdict, events, outcome, payload, record });
+    }
+    let alone = call.clone().filter(occasion::is_one);
+    if let Some(call) = call.filter(|_| alone.is_none()) {
         let (component, plan) = resident::preparing::component(store, engines, digest, bytes, on_compile)?;
         let replay = CallReplay { store, engines, component, plan, run, begin, call, clock: &clock, console, options };
         let Relived { stop, events, payload, .. } = replay.replay().await?;
@@ -147,16 +164,19 @@ pub async fn replay(
         let outcome = record.end.as_ref().map(|end| end.outcome.clone());
         return Ok(ReplayReport { verdict, events, outcome, payload, record });
     }
-    let component = ready(store, engines, digest, bytes, on_compile)?;
+    let target = match alone {
+        Some(call) => Target::function(engines, compiled(store, engines, digest, bytes, on_compile)?, call)?,
+        None => target(store, engines, run, digest, bytes, on_compile)?,
+    };
     let other = request.with.as_ref().is_some_and(|bytes| Digest::of(bytes) != begin.component);
     let mode = Mode::Replay(Cursor::new(Box::new(LoggedFrames::new(store, run)?)));
     let dirs = begin.dirs.iter().map(|_| None).collect();
     let mut session = session_of(store, run, begin, mode, clock, None, console, dirs, &options)?;
-    let stop = match session.gate.pass(RunBegins {}, |_, _| Ok(())) {
+    let stop = match target.begin(&mut session.gate) {
         Err(halt) => halted(halt)?,
         Ok(()) => {
             let bounds = Bounds { deadline: None, interrupt: std::future::pending() };
-            let Driven { stop, session: driven, memory } = drive(engines, &component, session, bounds).await;
+            let Driven { stop, session: driven, memory } = drive(engines, &target, session, bounds).await;
             session = driven;
             match stop {
                 Stop::Outcome(Outcome::HostFailure { message }) => return Err(ReplayError::Failed(message)),
@@ -175,6 +195,22 @@ pub async fn replay(
     let verdict = verdict(store, begin, stop, run, other)?;
     let outcome = record.end.as_ref().map(|end| end.outcome.clone());
     Ok(ReplayReport { verdict, events, outcome, payload: session.gate.take_payload(), record })
+}
+
+/// What of a component a run has executed.
+fn target(
+    store: &Store,
+    engines: &Engines,
+    run: RunId,
+    digest: Digest,
+    bytes: &[u8],
+    on_compile: &dyn Fn(),
+) -> Result<Target, ReplayError> {
+    let request = events(store, run, Seq(1), 1)?.first().is_some_and(|(_, event)| event.code == HttpRequest::CODE);
+    Ok(match request {
+        true => Target::handler(engines, &compiled(store, engines, digest, bytes, on_compile)?)?,
+        false => ready(store, engines, digest, bytes, on_compile)?,
+    })
 }
 
 fn verdict(store: &Store, begin: &RunBegin, stop: Stop, run: RunId, other: bool) -> Result<Verdict, ReplayError> {
@@ -243,16 +279,28 @@ pub async fn resume(
     if record.end.is_some() {
         return Err(ReplayError::Over(run));
     }
+    match call_begin(store, run)? {
+        Some(CallBegins { entry: Entry::Joined { caller, .. }, .. }) => {
+            return Err(ReplayError::Failed(format!("it is a part of the transaction of run {caller}")));
+        }
+        Some(call) if occasion::is_one(&call) => {
+            let why = "what it was called for is still there, and `reel serve` calls it again";
+            return Err(ReplayError::Failed(why.to_owned()));
+        }
+        _ => {}
+    }
     let begin = record.begin;
     let bytes = kept(store, begin.component, begin.content)?;
-    let component = ready(store, engines, begin.component, &bytes, on_compile)?;
+    let target = target(store, engines, run, begin.component, &bytes, on_compile)?;
     let logged = store.frames(run, Seq(0))?.last().map_or(Seq(0), |at| at.next());
     let sink = LogSink::new(store.clone(), run, None);
     let recorder = Recorder::new(logged, Box::new(sink.clone()));
     let mode = Mode::Resume(Cursor::new(Box::new(LoggedFrames::new(store, run)?)), Some(recorder));
     let clock = Arc::clone(&surroundings.clock);
     let turn = engines.turns().of(&begin.space);
-    let session = session(store, run, &begin, mode, surroundings, &GateOptions::default())?;
+    let joint = Joint::new(surroundings.callees.clone(), &surroundings.http.key, begin.trace, false);
+    let mut session = session(store, run, &begin, mode, surroundings, &GateOptions::default())?;
+    session.callees = Some(joint.caller(run, &begin.space));
     let last = LastCommit::default();
     let made = store.history(&begin.space)?.into_iter().rev().find_map(|made| match made.made {
         Made::Commit { commit, run: by } if by == run => Some((commit, made.version)),
@@ -261,9 +309,9 @@ pub async fn resume(
     if let Some((commit, version)) = made {
         last.set(commit, version);
     }
-    let live = Live { run, begin, sink, clock, session, turn, last };
-    match execute(store, engines, &component, live, None, interrupt).await? {
-        Concluded::Over(report) => Ok(*report),
+    let live = Live { run, begin, sink, clock, session, turn, last, joint };
+    match execute(store, engines, &target, live, None, interrupt).await? {
+        Concluded::Over(landed) => Ok(landed.durable(store).await?.0),
         Concluded::Overtaken(_) => Err(ReplayError::Failed("a resumed run was to be executed again".into())),
     }
 }

@@ -5,30 +5,38 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use reel_abi::http::RequestHead;
 use reel_abi::id::{RunId, Seq, SpaceName, WallTime};
 use reel_abi::limits::Limits;
 use reel_abi::outcome::{DirGrant, Disposition, Outcome, RunBegin, RunEnd};
-use reel_abi::vocabulary::{RunBegins, RunEnds};
-use reel_store::{AppendError, Ending, Head, ReadError, Store, Submission};
+use reel_abi::trace::Trace;
+use reel_abi::vocabulary::RunEnds;
+use reel_store::{AppendError, Ending, ReadError, Store};
 use thiserror::Error;
 
 use super::again::Streams;
-use super::commit_point::{LastCommit, Point, append};
+use super::closing::{Closed, Closing};
+use super::commit_point::{LastCommit, Point};
 use super::drive::{Bounds, Driven, Stop, drive};
 use super::engines::Engines;
-use super::outbox::{DeliveryError, deliver};
+use super::joined::{Guests, Joint};
+use super::landed::Landed;
+use super::outbox::DeliveryError;
 use super::prepare::{PrepareError, Prepared, prepare};
-use super::sink::{LogSink, Remainder};
+use super::resident::calling::{posted, timed};
+use super::session::{session_over, transaction};
+use super::sink::LogSink;
+use super::subscribers::Subscribers;
+use super::target::Target;
 use super::turns::{HELD, Turn};
-use crate::calls::session::{Console, Session, Setup};
+use crate::calls::http::outgoing_handler::new_key;
+use crate::calls::http::state::{Http, Reply, Traced};
+use crate::calls::session::{Console, Session};
 use crate::engine::config::description;
 use crate::gate::recorder::Recorder;
-use crate::gate::{Gate, GateSettings, Halt, Mode};
-use crate::port::{Clock, Entropy, HostDir};
-use crate::txn::lower::{HostLower, Lower};
-use crate::txn::node::NODES_PER_RUN;
-use crate::txn::transaction::Transaction;
-use crate::txn::tree::Tree;
+use crate::gate::{Halt, Mode};
+use crate::port::{Clock, Entropy, HostDir, HttpClient, Network};
+use crate::sockets::table::Sockets;
 
 /// Attempts beside others, before a run takes its space for itself.
 pub(super) const OPTIMISTIC_ATTEMPTS: u32 = 4;
@@ -49,6 +57,10 @@ pub struct RunRequest {
     pub env: Vec<(String, String)>,
     /// Host directories.
     pub dirs: Vec<DirGrant>,
+    /// Places in the network, each `HOST:PORT`.
+    pub net: Vec<String>,
+    /// Guests that it may call.
+    pub calls: Vec<SpaceName>,
     /// Bounds.
     pub limits: Limits,
     /// The space to work in; made if there is none.
@@ -69,6 +81,47 @@ pub struct Surroundings {
     pub console: Console,
     /// Host directories, in the order of [`RunRequest::dirs`].
     pub dirs: Vec<Box<dyn HostDir>>,
+    /// Requests and answers.
+    pub http: HttpWorld,
+    /// The network, of which a guest has what it was granted.
+    pub network: Arc<dyn Network>,
+    /// Those who can be called, of whom a guest has what it was granted.
+    pub callees: Option<Arc<Guests>>,
+}
+
+/// What of HTTP a run has to do with.
+#[derive(Default)]
+pub struct HttpWorld {
+    /// The request that is to be answered; its body is what standard input is for a command.
+    pub request: Option<RequestHead>,
+    /// Where the answer goes that leaves before the end.
+    pub reply: Option<Box<dyn Reply>>,
+    /// How others are asked; nobody is if this is nothing.
+    pub client: Option<Arc<dyn HttpClient>>,
+    /// By which others know the requests of this run again.
+    pub key: String,
+    /// The trace that the run belongs to.
+    pub trace: Option<Trace>,
+}
+
+impl HttpWorld {
+    /// Draws the key, so that it stays the same however often the run is executed, if the run, or whom it calls, may send anything.
+    pub(super) fn key_from(
+        &mut self,
+        entropy: &mut dyn Entropy,
+        net: &[String],
+        calls: &[SpaceName],
+    ) -> Result<(), Halt> {
+        if self.key.is_empty() && !(net.is_empty() && calls.is_empty()) {
+            self.key = new_key(entropy)?;
+        }
+        Ok(())
+    }
+
+    /// Others can be asked.
+    pub fn asking(client: Arc<dyn HttpClient>) -> Self {
+        Self { client: Some(client), ..Self::default() }
+    }
 }
 
 /// A run that is over.
@@ -84,6 +137,12 @@ pub struct RunReport {
     pub conflict: Option<String>,
     /// How often it was executed.
     pub attempts: u32,
+    /// The spaces that it has sent messages to.
+    pub posted: Vec<SpaceName>,
+    /// The spaces of which it has changed timers.
+    pub timed: Vec<SpaceName>,
+    /// What it had asked of others, in words, if it was rolled back all the same.
+    pub escaped: Vec<String>,
 }
 
 /// Why there is no run, or none in the log.
@@ -125,14 +184,46 @@ pub async fn run_prepared(
     surroundings: Surroundings,
     interrupt: impl Future<Output = ()>,
 ) -> Result<RunReport, RunError> {
-    let Prepared { digest, content, component } = prepared;
-    let Surroundings { clock, mut entropy, console, mut dirs } = surroundings;
+    let report = attempt(store, engines, prepared, request, surroundings, interrupt).await?;
+    Ok(report.0)
+}
+
+/// The same; what the run leaves of HTTP comes with it.
+pub(super) async fn attempt(
+    store: &Store,
+    engines: &Engines,
+    prepared: &Prepared,
+    request: RunRequest,
+    surroundings: Surroundings,
+    interrupt: impl Future<Output = ()>,
+) -> Result<(RunReport, Http), RunError> {
+    attempt_ordered(store, engines, prepared, request, surroundings, interrupt).await?.durable(store).await
+}
+
+/// The same, as soon as the run has its place in the log.
+pub(super) async fn attempt_ordered(
+    store: &Store,
+    engines: &Engines,
+    prepared: &Prepared,
+    request: RunRequest,
+    surroundings: Surroundings,
+    interrupt: impl Future<Output = ()>,
+) -> Result<Landed, RunError> {
+    let Prepared { digest, content, target } = prepared;
+    let Surroundings { clock, mut entropy, console, mut dirs, mut http, network, callees } = surroundings;
+    http.key_from(&mut *entropy, &request.net, &request.calls).map_err(RunError::Log)?;
     let (streams, mut console) = Streams::new(console, request.hold_output);
     let turn = engines.turns().of(&request.space);
     let mut interrupt = pin!(interrupt);
     let (mut run, mut attempt, mut stopped) = (store.next_run(), 1, false);
     loop {
-        let base = store.head_or_new(&request.space)?;
+        // Whose output is held shows nothing before it is durable itself: it may read what is not yet. What others write to directories of the host
+        // arrives only once it is durable.
+        let early = request.hold_output && request.dirs.is_empty();
+        let base = match early {
+            true => store.newest_or_new(&request.space)?,
+            false => store.head_or_new(&request.space)?,
+        };
         let begin = RunBegin {
             at: WallTime(clock.wall()),
             component: *digest,
@@ -141,17 +232,23 @@ pub async fn run_prepared(
             args: request.args.clone(),
             env: request.env.clone(),
             dirs: request.dirs.clone(),
+            net: request.net.clone(),
+            calls: request.calls.clone(),
             limits: request.limits.clone(),
             space: request.space.clone(),
             segment: base.segment,
             version: base.version,
             commit_on_failure: request.commit_on_failure,
             engine: description(),
+            trace: http.trace,
         };
         let sink = LogSink::new(store.clone(), run, Some(begin.clone()));
         let mode = Mode::Live(Recorder::new(Seq(0), Box::new(sink.clone())));
-        let surroundings = Surroundings { clock: Arc::clone(&clock), entropy, console, dirs };
-        let session = session(store, run, &begin, mode, surroundings, &GateOptions::default())?;
+        let (network, callees) = (Arc::clone(&network), callees.clone());
+        let joint = Joint::new(callees.clone(), &http.key, begin.trace, early);
+        let surroundings = Surroundings { clock: Arc::clone(&clock), entropy, console, dirs, http, network, callees };
+        let mut session = session(store, run, &begin, mode, surroundings, &GateOptions::default())?;
+        session.callees = Some(joint.caller(run, &begin.space));
         let again = (attempt < ATTEMPTS).then_some(&streams);
         let live = Live {
             run,
@@ -161,24 +258,28 @@ pub async fn run_prepared(
             session,
             turn: turn.clone(),
             last: LastCommit::default(),
+            joint,
         };
         let stop = async {
             if !stopped {
                 interrupt.as_mut().await;
             }
         };
-        let lost = match execute(store, engines, component, live, again, stop).await? {
-            Concluded::Over(report) => {
-                streams.show();
-                return Ok(RunReport { attempts: attempt, ..*report });
+        let lost = match execute(store, engines, target, live, again, stop).await? {
+            Concluded::Over(mut landed) => {
+                landed.report.attempts = attempt;
+                landed.streams = Some(streams);
+                return Ok(*landed);
             }
             Concluded::Overtaken(lost) => lost,
         };
+        // Others of this thread get on with theirs.
+        tokio::task::yield_now().await;
         attempt += 1;
         let Lost { run: next, parts } = *lost;
         run = next;
         (entropy, console) = (parts.entropy, parts.console);
-        dirs = parts.dirs;
+        (dirs, http) = (parts.dirs, parts.http);
         if attempt > OPTIMISTIC_ATTEMPTS {
             // The log may have promised this attempt already: one that is interrupted while it waits is recorded too, and ends before it begins.
             tokio::select! {
@@ -198,6 +299,8 @@ pub(super) struct Live {
     pub session: Session,
     pub turn: Turn,
     pub last: LastCommit,
+    /// What was done in other spaces.
+    pub joint: Joint,
 }
 
 impl Live {
@@ -205,16 +308,17 @@ impl Live {
     fn with_commit_point(mut self, store: &Store) -> Self {
         let (space, sink, turn, last) =
             (self.begin.space.clone(), self.sink.clone(), self.turn.clone(), self.last.clone());
+        let joint = self.joint.clone();
         self.session.commit_point =
-            Some(Box::new(Point { store: store.clone(), run: self.run, space, sink, turn, last }));
+            Some(Box::new(Point { store: store.clone(), run: self.run, space, sink, turn, last, joint }));
         self
     }
 }
 
 /// What became of an attempt.
 pub(super) enum Concluded {
-    /// The run is over.
-    Over(Box<RunReport>),
+    /// The run is over, and has its place in the log.
+    Over(Box<Landed>),
     /// Another transaction came first; nothing of the attempt is visible.
     Overtaken(Box<Lost>),
 }
@@ -231,6 +335,7 @@ struct Parts {
     entropy: Box<dyn Entropy>,
     console: Console,
     dirs: Vec<Box<dyn HostDir>>,
+    http: HttpWorld,
 }
 
 /// What a gate is told beyond the run's own settings.
@@ -249,8 +354,15 @@ pub(super) fn session(
     surroundings: Surroundings,
     options: &GateOptions,
 ) -> Result<Session, ReadError> {
-    let Surroundings { clock, entropy, console, dirs } = surroundings;
-    session_of(store, run, begin, mode, clock, Some(entropy), console, dirs.into_iter().map(Some).collect(), options)
+    let Surroundings { clock, entropy, mut console, dirs, http, network, .. } = surroundings;
+    let HttpWorld { request, reply, client, key, trace: _ } = http;
+    let incoming = if request.is_some() { vec![console.stdin.take()] } else { Vec::new() };
+    let dirs = dirs.into_iter().map(Some).collect();
+    let mut session = session_of(store, run, begin, mode, clock, Some(entropy), console, dirs, options)?;
+    session.http = Http { request, incoming, reply, client, key, traced: Traced::of(run, begin), ..Http::default() };
+    session.sockets = Sockets::of((!session.setup.net.is_empty()).then_some(network));
+    session.topics = Some(Arc::new(Subscribers::new(store.clone())));
+    Ok(session)
 }
 
 #[expect(clippy::too_many_arguments, reason = "the parts of a session, each once")]
@@ -265,33 +377,21 @@ pub(super) fn session_of(
     dirs: Vec<Option<Box<dyn HostDir>>>,
     options: &GateOptions,
 ) -> Result<Session, ReadError> {
-    let first = run.0.saturating_mul(NODES_PER_RUN);
-    let view = store.view(Head { segment: begin.segment, version: begin.version })?;
-    let grants = (0u32..).zip(begin.dirs.iter().zip(dirs));
-    let host = grants
-        .map(|(index, (grant, dir))| Tree::new(Lower::Host(HostLower::new(index, dir)), grant.read_only, first))
-        .collect();
-    let txn = Transaction::new(store.clone(), begin.space.clone(), view, host, begin.dirs.clone(), first);
-    let root_is_granted = begin.dirs.iter().any(|grant| grant.guest == "/");
-    let space = (!root_is_granted).then(|| "/".to_owned());
-    let preopens = std::iter::once(space).chain(begin.dirs.iter().map(|grant| Some(grant.guest.clone()))).collect();
-    let setup = Setup { args: begin.args.clone(), env: begin.env.clone(), preopens };
-    let settings =
-        GateSettings { limits: begin.limits.clone(), clock, until: options.until, keep_payload: options.keep_payload };
-    Ok(Session::new(Gate::new(mode, settings), txn, setup, console, entropy, store.clone(), None))
+    let txn = transaction(store, run, begin, dirs)?;
+    Ok(session_over(store, txn, begin, mode, clock, entropy, console, options))
 }
 
 /// Runs what is set up and concludes it. `again` is there if the run may be executed once more.
 pub(super) async fn execute(
     store: &Store,
     engines: &Engines,
-    component: &wasmtime::component::Component,
+    target: &Target,
     live: Live,
     again: Option<&Streams>,
     interrupt: impl Future<Output = ()>,
 ) -> Result<Concluded, RunError> {
     let mut live = live.with_commit_point(store);
-    live.session.gate.pass(RunBegins {}, |_, _| Ok(())).map_err(RunError::Log)?;
+    target.begin(&mut live.session.gate).map_err(RunError::Log)?;
     let millis = live.begin.limits.deadline_millis;
     let deadline = (millis > 0).then(|| Duration::from_millis(millis));
     let turn = live.turn.clone();
@@ -303,8 +403,8 @@ pub(super) async fn execute(
         };
         tokio::select! { () = interrupt => {}, () = give_back => {} }
     };
-    let Driven { stop, session, memory } =
-        drive(engines, component, live.session, Bounds { deadline, interrupt }).await;
+    let Driven { stop, mut session, memory } =
+        drive(engines, target, live.session, Bounds { deadline, interrupt }).await;
     let outcome = match stop {
         Stop::Outcome(outcome) => outcome,
         Stop::Diverged(mismatch) => {
@@ -315,10 +415,13 @@ pub(super) async fn execute(
         }
         Stop::Asleep(_) => Outcome::HostFailure { message: "a command was put to sleep".into() },
     };
+    if let Outcome::Exit { .. } = outcome {
+        session.close_sockets().await.map_err(RunError::Log)?;
+    }
     conclude(store, Live { session, ..live }, outcome, memory, again).await
 }
 
-/// Commits or aborts what has ended, and carries out its effects. Returns when all of it is durable.
+/// Commits or aborts what has ended. Returns when that has its place in the log.
 pub(super) async fn conclude(
     store: &Store,
     live: Live,
@@ -326,67 +429,47 @@ pub(super) async fn conclude(
     memory: Option<u64>,
     again: Option<&Streams>,
 ) -> Result<Concluded, RunError> {
-    let Live { run, begin, sink, clock, mut session, turn, last } = live;
+    let Live { run, begin, sink, clock, mut session, turn, last, joint } = live;
     let wanted = outcome.is_success() || (begin.commit_on_failure && matches!(outcome, Outcome::Exit { .. }));
     let mut proposal = None;
     if wanted {
-        match session.txn.propose(WallTime(clock.wall())) {
+        let at = WallTime(clock.wall());
+        match session.txn.propose(at).and_then(|proposal| joint.join(proposal, at)) {
             Ok(writes) => proposal = Some(writes),
             Err(halt) => outcome = Outcome::HostFailure { message: halt.to_string() },
         }
+    } else if again.is_some() && !outcome.is_cut() && joint.is_open() {
+        let at = WallTime(clock.wall());
+        proposal = session.txn.propose(at).and_then(|proposal| joint.ask(proposal, at)).unwrap_or_default();
     }
     let memory = if outcome.is_cut() { None } else { memory };
     session.gate.finish(RunEnds { outcome: outcome.clone(), memory }).map_err(RunError::Log)?;
     let usage = session.gate.usage();
-    let Remainder { begun, frames } = sink.finish().map_err(RunError::Log)?;
-    let outbox = proposal.as_ref().map(|proposal| proposal.outbox.clone()).unwrap_or_default();
-    let ending = |otherwise: Disposition| Ending {
+    let remainder = sink.finish().map_err(RunError::Log)?;
+    let ending = Ending {
         at: WallTime(clock.wall()),
-        outcome: outcome.clone(),
+        outcome,
         events: usage.events,
         logged_bytes: usage.logged_bytes,
         written_bytes: usage.written_bytes,
         memory,
-        otherwise,
+        otherwise: last.otherwise(),
     };
-    let ended = ending(last.otherwise());
-    let mut submission = Submission { run, begun, frames, commit: proposal, ending: Some(ended.clone()) };
-    let kept = submission.commit.is_some().then(|| (submission.begun.clone(), submission.frames.clone()));
-    // Whoever commits nothing waits for nobody.
-    let allowed = if submission.commit.is_some() { turn.to_commit().await } else { None };
-    let result = append(store, submission).await;
-    drop(allowed);
-    let (mut conflict, mut disposition) = (None, ended.otherwise.clone());
-    match (result, kept) {
-        (Ok(receipt), _) => {
-            if let Some((commit, version)) = receipt.committed {
-                disposition = Disposition::Committed { commit, version };
-            }
+    let committing = proposal.as_ref().filter(|_| wanted);
+    let (posted, timed) = committing.map(|commit| (posted(commit), timed(commit))).unwrap_or_default();
+    let left = session.sockets.has_left() || joint.has_left();
+    let closing = Closing { store, turn: &turn, run, remainder, commit: proposal, ending, joint: &joint };
+    let rewinds = || again.is_some_and(|streams| !left && last.get().is_none() && streams.rewind());
+    match closing.close(rewinds).await? {
+        Closed::Overtaken(run) => Ok(Concluded::Overtaken(Box::new(Lost { run, parts: Parts::of(session)? }))),
+        Closed::Over(ordered) => {
+            let (end, conflict) = (ordered.end.clone(), ordered.conflict.clone());
+            let rolled_back = !matches!(end.disposition, Disposition::Committed { .. });
+            let escaped = if rolled_back { session.http.escaped() } else { Vec::new() };
+            let report = RunReport { run, end, undelivered: None, conflict, attempts: 1, posted, timed, escaped };
+            Ok(Concluded::Over(Box::new(Landed { report, http: session.http, ordered, joint, streams: None })))
         }
-        (Err(AppendError::Conflict { what, .. }), Some((begun, frames))) => {
-            let again = again.filter(|streams| last.get().is_none() && streams.rewind());
-            if again.is_some() && begun.is_some() {
-                return Ok(Concluded::Overtaken(Box::new(Lost { run, parts: Parts::of(session)? })));
-            }
-            let next = again.map(|_| store.next_run());
-            disposition = if last.get().is_some() { last.otherwise() } else { Disposition::Lost { again: next } };
-            submission = Submission { run, begun, frames, commit: None, ending: Some(ending(disposition.clone())) };
-            append(store, submission).await?;
-            if let Some(run) = next {
-                return Ok(Concluded::Overtaken(Box::new(Lost { run, parts: Parts::of(session)? })));
-            }
-            conflict = Some(what);
-        }
-        (Err(error), _) => return Err(error.into()),
     }
-    turn.give_back();
-    let undelivered = match &disposition {
-        Disposition::Committed { commit, .. } if !outbox.is_empty() => deliver(store, *commit, &outbox).err(),
-        _ => None,
-    };
-    let Ending { at, outcome, events, logged_bytes, written_bytes, memory, .. } = ended;
-    let end = RunEnd { at, outcome, disposition, events, logged_bytes, written_bytes, memory };
-    Ok(Concluded::Over(Box::new(RunReport { run, end, undelivered, conflict, attempts: 1 })))
 }
 
 impl Parts {
@@ -394,6 +477,13 @@ impl Parts {
         let lost = || RunError::Log(Halt::Host("a part of the run is lost between two attempts".into()));
         let dirs: Option<Vec<_>> = session.txn.files.into_dirs().into_iter().collect();
         let entropy = session.entropy.ok_or_else(lost)?;
-        Ok(Self { entropy, console: session.console, dirs: dirs.ok_or_else(lost)? })
+        let Http { request, mut incoming, reply, client, key, traced, .. } = session.http;
+        let mut console = session.console;
+        if request.is_some() {
+            console.stdin = incoming.first_mut().and_then(Option::take);
+        }
+        let trace = traced.map(|traced| traced.trace);
+        let http = HttpWorld { request, reply, client, key, trace };
+        Ok(Self { entropy, console, dirs: dirs.ok_or_else(lost)?, http })
     }
 }

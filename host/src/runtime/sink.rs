@@ -9,8 +9,10 @@ use reel_abi::outcome::RunBegin;
 use reel_abi::record::Frame;
 use reel_store::{Store, Submission};
 
+use super::commit_point::append;
 use crate::gate::Halt;
 use crate::gate::recorder::{FrameSink, RawFrame};
+use crate::port::Waiting;
 
 /// Frames under way at most; what bounds the memory of a run that logs faster than the disk takes it.
 const UNDER_WAY: usize = 32;
@@ -98,6 +100,19 @@ impl FrameSink for LogSink {
                 Ok(())
             }
         }
+    }
+
+    fn durable(&mut self) -> Waiting<'_, Result<(), Halt>> {
+        Box::pin(async {
+            let Remainder { begun, frames } = self.finish()?;
+            let (store, run) = {
+                let inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+                (inner.store.clone(), inner.run)
+            };
+            // Also if nothing is left: what went before has its place before this.
+            let submission = Submission { run, begun, frames, commit: None, ending: None };
+            append(&store, submission).await.map(drop).map_err(|e| Halt::host("writing the log", &e))
+        })
     }
 }
 

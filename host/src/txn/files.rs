@@ -152,6 +152,11 @@ impl Files {
         Ok(names.into_iter().map(|(name, entry)| (name, entry.kind)).collect())
     }
 
+    /// Gives new nodes numbers from here on.
+    pub fn number_from(&mut self, first: u64) {
+        self.trees.iter_mut().for_each(|tree| tree.number_from(first));
+    }
+
     /// Sets a savepoint above all others.
     pub fn mark(&mut self) {
         self.marks.push(self.made);

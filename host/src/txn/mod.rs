@@ -19,6 +19,7 @@ mod files_names;
 mod files_open;
 mod journal;
 pub mod lower;
+pub mod messages;
 pub mod node;
 pub mod resolve;
 pub mod snapshot;

@@ -1,15 +1,19 @@
-//! The open transaction as a whole: files and buckets over one snapshot, savepoints, and what is to be committed.
+//! The open transaction as a whole: files, buckets and messages over one snapshot, savepoints, and what is to be committed.
+
+use std::collections::BTreeMap;
 
 use reel_abi::faults::TxnFault;
-use reel_abi::id::{SpaceName, WallTime};
+use reel_abi::id::{RunId, SpaceName, WallTime};
 use reel_abi::limits::SAVEPOINTS;
-use reel_abi::outcome::DirGrant;
+use reel_abi::outcome::{DirGrant, RunBegin};
 use reel_abi::record::{CellValue, OutboxEntry};
-use reel_store::{Head, Proposal, Store, View};
+use reel_store::{Head, Joined, Proposal, Store, View};
 
 use super::buckets::Buckets;
 use super::files::Files;
 use super::lower::Lower;
+use super::messages::{Messages, Posted};
+use super::node::NODES_PER_RUN;
 use super::snapshot::Snapshot;
 use super::tree::Tree;
 use crate::gate::Halt;
@@ -20,6 +24,8 @@ pub struct Transaction {
     pub files: Files,
     /// Key-value buckets.
     pub buckets: Buckets,
+    /// Messages.
+    pub messages: Messages,
     store: Store,
     space: SpaceName,
     grants: Vec<DirGrant>,
@@ -27,6 +33,8 @@ pub struct Transaction {
     /// Names of the savepoints that are set, the first one first.
     savepoints: Vec<u64>,
     named: u64,
+    /// How many of them are the host's own.
+    marks: usize,
 }
 
 impl Transaction {
@@ -37,7 +45,8 @@ impl Transaction {
         let tree = Tree::new(Lower::Space(snapshot.clone()), false, first);
         let files = Files::new(store.clone(), std::iter::once(tree).chain(host).collect());
         let buckets = Buckets::new(store.clone(), space.clone(), snapshot.clone());
-        Self { files, buckets, store, space, grants, snapshot, savepoints: Vec::new(), named: 0 }
+        let messages = Messages::new(space.clone(), RunId::default());
+        Self { files, buckets, messages, store, space, grants, snapshot, savepoints: Vec::new(), named: 0, marks: 0 }
     }
 
     /// The space.
@@ -57,14 +66,50 @@ impl Transaction {
 
     /// Sets a savepoint and gives its name.
     pub fn set_savepoint(&mut self) -> Result<u64, TxnFault> {
-        if self.savepoints.len() >= SAVEPOINTS {
+        if self.savepoints.len() - self.marks >= SAVEPOINTS {
             return Err(TxnFault::TooManySavepoints);
         }
+        Ok(self.name_savepoint())
+    }
+
+    fn name_savepoint(&mut self) -> u64 {
         self.files.mark();
         self.buckets.mark();
+        self.messages.mark();
         self.named += 1;
         self.savepoints.push(self.named);
-        Ok(self.named)
+        self.named
+    }
+
+    /// A call begins, in a transaction that goes from call to call: `run` is the one that makes it, and the first `standing` of those before it stand.
+    /// What the others did is dropped.
+    pub fn begin_call(&mut self, run: RunId, begin: &RunBegin, standing: usize) {
+        self.undo_calls(standing);
+        self.files.number_from(run.0.saturating_mul(NODES_PER_RUN));
+        self.messages.sent_by(run, begin);
+        self.name_savepoint();
+        self.marks += 1;
+    }
+
+    /// The call that was begun last has returned: what it did stands, and its savepoints are gone.
+    pub fn end_call(&mut self) {
+        let marks = self.marks;
+        self.files.release(marks);
+        self.buckets.release(marks);
+        self.messages.release(marks);
+        self.savepoints.truncate(marks);
+    }
+
+    /// Drops what all calls but the first `standing` did.
+    pub fn undo_calls(&mut self, standing: usize) {
+        if standing < self.marks {
+            // A mark has the place of its call, since each call leaves one.
+            self.files.roll_back(standing);
+            self.buckets.roll_back(standing);
+            self.messages.roll_back(standing);
+            self.marks = standing;
+            self.end_call();
+        }
     }
 
     /// Drops what was done since a savepoint, and the savepoints after it.
@@ -72,6 +117,7 @@ impl Transaction {
         let place = self.savepoints.iter().position(|name| *name == savepoint).ok_or(TxnFault::Gone)?;
         self.files.roll_back(place);
         self.buckets.roll_back(place);
+        self.messages.roll_back(place);
         self.savepoints.truncate(place + 1);
         Ok(())
     }
@@ -81,19 +127,28 @@ impl Transaction {
         if let Some(place) = self.savepoints.iter().position(|name| *name == savepoint) {
             self.files.release(place);
             self.buckets.release(place);
+            self.messages.release(place);
             self.savepoints.truncate(place);
         }
     }
 
     /// What is to be committed.
     pub fn propose(&mut self, at: WallTime) -> Result<Proposal, Halt> {
+        self.propose_after(at, &mut BTreeMap::new())
+    }
+
+    /// What is to be committed with others who have sent so many messages to each space.
+    pub fn propose_after(&mut self, at: WallTime, sent: &mut BTreeMap<SpaceName, u32>) -> Result<Proposal, Halt> {
         let (mut cells, nodes) = self.files.cells()?;
         let (keys, count) = self.buckets.cells();
         cells.extend(keys);
+        let Posted { cells: letters, counter, others } = self.messages.post(self.store.blobs(), at, sent)?;
+        cells.extend(letters);
         cells.sort_unstable_by(|a, b| (a.family, &a.key).cmp(&(b.family, &b.key)));
         let outbox = self.outbox()?;
         let (space, base, reads) = (self.space.clone(), self.base(), self.snapshot.read_set());
-        Ok(Proposal { at, space, base, reads, cells, counters: nodes.into_iter().chain(count).collect(), outbox })
+        let counters = nodes.into_iter().chain(count).chain(counter).collect();
+        Ok(Proposal { at, space, base, reads, cells, counters, outbox, others, joined: Joined::default() })
     }
 
     /// What is to leave the machine with the commit.
@@ -109,8 +164,10 @@ impl Transaction {
         let view = self.store.view(base).map_err(|e| Halt::host("reading the space", &e))?;
         self.snapshot = Snapshot::new(view);
         self.savepoints.clear();
+        self.marks = 0;
         self.files.rebase(self.snapshot.clone(), kept);
         self.buckets.rebase(self.snapshot.clone());
+        self.messages.rebase();
         Ok(())
     }
 }

@@ -83,6 +83,11 @@ impl Tree {
         }
     }
 
+    /// Gives new nodes numbers from here on.
+    pub(super) fn number_from(&mut self, first: u64) {
+        (self.next, self.end) = (first, first.saturating_add(NODES_PER_RUN));
+    }
+
     /// A number for a new node or content.
     pub fn number(&mut self) -> Result<u64, Halt> {
         if self.next >= self.end {

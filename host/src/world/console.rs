@@ -13,9 +13,11 @@ use crate::port::{Input, Output, Waiting};
 /// Bytes fetched from standard input at a time.
 const CHUNK_BYTES: usize = 64 << 10;
 
-/// Standard input, fetched by a thread of its own on demand, so that nothing is taken that no guest asked for.
+/// Standard input, fetched by somebody else on demand, so that nothing is taken that no guest asked for.
 pub struct HostInput {
-    wanted: Option<std::sync::mpsc::Sender<()>>,
+    /// Asks for the next piece; says whether there is anybody to ask.
+    wish: Box<dyn FnMut() -> bool + Send>,
+    terminal: bool,
     given: mpsc::Receiver<io::Result<Vec<u8>>>,
     asked: bool,
     buffer: Vec<u8>,
@@ -35,22 +37,29 @@ impl HostInput {
         let (gives, given) = mpsc::channel(1);
         std::thread::spawn(move || {
             while wishes.recv().is_ok() {
-                let mut chunk = vec![0; CHUNK_BYTES];
-                let read = io::stdin().read(&mut chunk).map(|count| {
-                    chunk.truncate(count);
-                    chunk
-                });
-                if gives.blocking_send(read).is_err() {
+                if gives.blocking_send(read_stdin()).is_err() {
                     return;
                 }
             }
         });
-        Self { wanted: Some(wanted), given, asked: false, buffer: Vec::new(), state: State::Open }
+        Self::fetched(Box::new(move || wanted.send(()).is_ok()), given, io::stdin().is_terminal())
+    }
+
+    /// Input that is given whenever `wish` has asked for it, once each time; no bytes are the end.
+    pub fn fetched(
+        wish: Box<dyn FnMut() -> bool + Send>,
+        given: mpsc::Receiver<io::Result<Vec<u8>>>,
+        terminal: bool,
+    ) -> Self {
+        Self { wish, terminal, given, asked: false, buffer: Vec::new(), state: State::Open }
     }
 
     fn ask(&mut self) {
         if !self.asked && self.buffer.is_empty() && matches!(self.state, State::Open) {
-            self.asked = self.wanted.as_ref().is_some_and(|wanted| wanted.send(()).is_ok());
+            self.asked = (self.wish)();
+            if !self.asked {
+                self.state = State::Ended;
+            }
         }
     }
 
@@ -66,6 +75,27 @@ impl HostInput {
     fn known(&self) -> bool {
         !self.buffer.is_empty() || !matches!(self.state, State::Open)
     }
+}
+
+/// The next bytes of this process's standard input; none are the end.
+pub fn read_stdin() -> io::Result<Vec<u8>> {
+    let mut chunk = vec![0; CHUNK_BYTES];
+    let count = io::stdin().read(&mut chunk)?;
+    chunk.truncate(count);
+    Ok(chunk)
+}
+
+/// Whether a person types what this process reads.
+pub fn is_stdin_terminal() -> bool {
+    io::stdin().is_terminal()
+}
+
+/// Whether nobody can read any more what this process writes to its standard output.
+pub fn is_stdout_closed() -> bool {
+    let stdout = io::stdout();
+    let mut ends = [PollFd::new(&stdout, PollFlags::empty())];
+    poll(&mut ends, Some(&Timespec::default())).is_ok_and(|count| count > 0)
+        && ends[0].revents().intersects(PollFlags::ERR | PollFlags::HUP)
 }
 
 impl Default for HostInput {
@@ -110,7 +140,7 @@ impl Input for HostInput {
     }
 
     fn is_terminal(&self) -> bool {
-        io::stdin().is_terminal()
+        self.terminal
     }
 }
 

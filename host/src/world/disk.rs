@@ -1,7 +1,7 @@
 //! Files of the host that are Reel's own business: binaries to run, compiled code, exports.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -23,6 +23,16 @@ pub fn read_bounded(path: &Path, max: u64) -> io::Result<Vec<u8>> {
         ));
     }
     fs::read(path)
+}
+
+/// All bytes of a file, a pipe or the like, unless they are more than `max`.
+pub fn read_stream(path: &Path, max: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    fs::File::open(path)?.take(max.saturating_add(1)).read_to_end(&mut bytes)?;
+    match bytes.len() as u64 > max {
+        true => Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("more than {max} bytes"))),
+        false => Ok(bytes),
+    }
 }
 
 /// Writes a file that only its owner can read, whole or not at all.

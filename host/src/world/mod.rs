@@ -9,12 +9,17 @@
     reason = "this is the one module that may touch the world"
 )]
 
+pub mod certificates;
+pub mod client;
 pub mod clock;
 pub mod console;
 pub mod disk;
 pub mod entropy;
 pub mod export;
 pub mod hostdir;
+pub mod incoming;
+pub mod listening;
+pub mod net;
 pub mod process;
 pub mod signals;
 pub mod socket;

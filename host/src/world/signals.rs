@@ -1,6 +1,7 @@
 //! Signals that ask this process to stop.
 
 use std::future::pending;
+use std::sync::mpsc::{Sender, channel};
 use std::sync::{LazyLock, Once};
 
 use tokio::runtime::Builder;
@@ -25,19 +26,26 @@ pub async fn interrupt(code: i32) {
     static LISTENING: Once = Once::new();
     let mut asked = ASKED.subscribe();
     // One thread for all who wait, and of its own: the others may be in a call that does not return.
-    LISTENING.call_once(|| drop(std::thread::spawn(move || listen(code))));
+    LISTENING.call_once(|| {
+        let (listens, ready) = channel();
+        drop(std::thread::spawn(move || listen(code, listens)));
+        // From here on no signal has its usual effect, however late that thread gets a processor.
+        let _ = ready.recv();
+    });
     if asked.wait_for(|asked| *asked).await.is_err() {
         pending::<()>().await;
     }
 }
 
-fn listen(code: i32) {
+fn listen(code: i32, listens: Sender<()>) {
     let wait = async move {
         let (Ok(mut int), Ok(mut term)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) else {
+            drop(listens);
             return pending().await;
         };
         // A file size limit shall be an error of the write that meets it, not the end of the process.
         let _limit = signal(SignalKind::from_raw(SIGXFSZ));
+        let _ = listens.send(());
         loop {
             select! { _ = int.recv() => {}, _ = term.recv() => {} }
             if ASKED.send_replace(true) {
@@ -48,4 +56,17 @@ fn listen(code: i32) {
     if let Ok(runtime) = Builder::new_current_thread().enable_all().build() {
         runtime.block_on(wait);
     }
+}
+
+/// Calls `then` whenever SIGHUP comes, which does not end the process from the first poll on. Never ends.
+pub async fn hangups(mut then: impl FnMut()) {
+    match signal(SignalKind::hangup()) {
+        Ok(mut hangups) => {
+            while hangups.recv().await.is_some() {
+                then();
+            }
+        }
+        Err(error) => tracing::warn!(%error, "SIGHUP cannot be waited for"),
+    }
+    pending().await
 }

@@ -46,10 +46,20 @@ impl Drop for Listener {
     }
 }
 
-/// Whether the other end of a connection on which nothing more is to come has been closed.
-pub fn is_left(stream: &Stream) -> bool {
-    let mut ends = [PollFd::new(stream, PollFlags::IN)];
-    poll(&mut ends, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
+/// Waits until some bytes can be written without waiting, but not long; says whether they can.
+pub fn takes(stream: &Stream) -> io::Result<bool> {
+    let wait = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
+    match poll(&mut [PollFd::new(stream, PollFlags::OUT)], Some(&wait)) {
+        Ok(ready) => Ok(ready > 0),
+        Err(rustix::io::Errno::INTR) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Whether the process at the other end is of this process's user, or the superuser's.
+pub fn is_of_this_user(stream: &Stream) -> bool {
+    let other = rustix::net::sockopt::socket_peercred(stream).map(|other| other.uid);
+    other.is_ok_and(|other| other == rustix::process::geteuid() || other.is_root())
 }
 
 /// Connects to who listens at `path`.

@@ -1,7 +1,8 @@
-//! Measures the store on the disk at hand: `measure commits|reads|short|appends|bare|blobs|shapes|fill|open|forks DIR [NUMBER]`.
+//! Measures the store on the disk at hand: `measure commits|orders|reads|short|appends|bare|blobs|shapes|fill|open|forks DIR [NUMBER]`.
 #![allow(clippy::print_stdout, clippy::disallowed_macros, clippy::disallowed_methods, clippy::unwrap_used)]
 
 mod commits;
+mod orders;
 mod point_reads;
 
 use std::path::{Path, PathBuf};
@@ -23,6 +24,7 @@ fn main() {
         "short" => short(&dir, number.unwrap_or(200)),
         "appends" => appends(&dir, number.unwrap_or(64)),
         "commits" => commits::commits(&dir, number.unwrap_or(3)),
+        "orders" => orders::orders(&dir, number.unwrap_or(1)),
         "reads" => point_reads::reads(&dir, number.unwrap_or(3)),
         "bare" => bare(&dir, number.unwrap_or(64)),
         "blobs" => blobs(&dir, number.unwrap_or(512)),
@@ -30,7 +32,7 @@ fn main() {
         "fill" => fill(&dir, number.unwrap_or(1024)),
         "open" => open(&dir),
         "forks" => forks(&dir, number.unwrap_or(1_000_000)),
-        _ => println!("what? commits, reads, short, appends, bare, blobs, shapes, fill, open or forks"),
+        _ => println!("what? commits, orders, reads, short, appends, bare, blobs, shapes, fill, open or forks"),
     }
 }
 
@@ -44,12 +46,15 @@ fn submission(store: &Store, space: &SpaceName, head: Head, bytes: usize) -> Sub
         args: vec!["app".into()],
         env: vec![],
         dirs: vec![],
+        net: Vec::new(),
+        calls: Vec::new(),
         limits: Limits::default(),
         space: space.clone(),
         segment: head.segment,
         version: head.version,
         commit_on_failure: false,
         engine: "wasmtime 48".into(),
+        trace: None,
     };
     let raw: Vec<u8> = (0..bytes).map(|i| ((i * 7919 + run.0 as usize * 31) >> 3) as u8).collect();
     let frame = Frame::pack(run, Seq(0), 5, (WallTime(1), WallTime(2)), &raw).unwrap();
@@ -62,7 +67,18 @@ fn submission(store: &Store, space: &SpaceName, head: Head, bytes: usize) -> Sub
     cells.sort_by(|a, b| a.key.cmp(&b.key));
     let reads = reel_store::ReadSet::default();
     let at = WallTime(3);
-    let commit = Proposal { at, space: space.clone(), base: head, reads, cells, counters: vec![], outbox: vec![] };
+    let (counters, outbox, others) = Default::default();
+    let commit = Proposal {
+        at,
+        space: space.clone(),
+        base: head,
+        reads,
+        cells,
+        counters,
+        outbox,
+        others,
+        joined: Default::default(),
+    };
     let ending = Ending {
         at: WallTime(3),
         outcome: Outcome::Exit { code: 0 },

@@ -7,23 +7,23 @@ use proptest::prelude::*;
 use reel_abi::id::{SpaceName, Version};
 use reel_abi::record::{Cell, CellValue};
 use reel_abi::wire::Wire;
-use reel_store::{AppendError, Counter, Head, Proposal, Receipt, Store};
+use reel_store::{AppendError, Counter, Head, Proposal, Receipt, Store, View};
 
 use crate::support::*;
 use crate::txn::{SPACE, Txn, inline};
 
 /// What a transaction of a random interleaving does.
 #[derive(Debug, Clone)]
-struct Plan {
+pub struct Plan {
     /// How many versions its base lies back.
-    back: u64,
+    pub back: u64,
     gets: Vec<u8>,
     scans: Vec<(u8, Option<u8>)>,
     puts: Vec<(u8, Option<u8>)>,
     counts: Vec<(u8, i8)>,
 }
 
-fn plan() -> impl Strategy<Value = Plan> {
+pub fn plan() -> impl Strategy<Value = Plan> {
     let gets = prop::collection::vec(0u8..24, 0..3);
     let scans = prop::collection::vec((0u8..24, prop::option::weighted(0.8, 0u8..26)), 0..2);
     let puts = prop::collection::vec((0u8..24, prop::option::weighted(0.8, any::<u8>())), 0..3);
@@ -37,22 +37,22 @@ fn plan() -> impl Strategy<Value = Plan> {
     })
 }
 
-type Content = BTreeMap<(u8, Vec<u8>), Vec<u8>>;
+pub type Content = BTreeMap<(u8, Vec<u8>), Vec<u8>>;
 
 /// From, until, and what was found between.
 type Scanned = (u8, Option<u8>, Vec<(Vec<u8>, Vec<u8>)>);
 
 /// All that a transaction read and wrote, to be held against the version before its own.
-struct Done {
+pub struct Done {
     base: Head,
     gets: Vec<(u8, Option<Vec<u8>>)>,
     scans: Vec<Scanned>,
-    cells: Vec<Cell>,
-    counters: Vec<Counter>,
+    pub cells: Vec<Cell>,
+    pub counters: Vec<Counter>,
 }
 
 impl Done {
-    fn is_as_in(&self, content: &Content) -> bool {
+    pub fn is_as_in(&self, content: &Content) -> bool {
         let gets = self.gets.iter().all(|(key, value)| content.get(&(1, vec![*key])) == value.as_ref());
         gets && self.scans.iter().all(|(from, until, found)| {
             let within = content.iter().filter(|((family, key), _)| {
@@ -64,7 +64,7 @@ impl Done {
         })
     }
 
-    fn has_read(&self, (family, key): &(u8, Vec<u8>)) -> bool {
+    pub fn has_read(&self, (family, key): &(u8, Vec<u8>)) -> bool {
         let gets = self.gets.iter().any(|(got, _)| *key == [*got]);
         let inside = |(from, until, _): &Scanned| {
             *key.as_slice() >= [*from][..] && until.is_none_or(|until| *key.as_slice() < [until][..])
@@ -72,12 +72,12 @@ impl Done {
         *family == 1 && (gets || self.scans.iter().any(inside))
     }
 
-    fn keys(&self) -> Vec<(u8, Vec<u8>)> {
+    pub fn keys(&self) -> Vec<(u8, Vec<u8>)> {
         let cells = self.cells.iter().map(|cell| (cell.family, cell.key.0.clone()));
         cells.chain(self.counters.iter().map(|counter| (counter.family, counter.key.clone()))).collect()
     }
 
-    fn apply(&self, content: &mut Content) {
+    pub fn apply(&self, content: &mut Content) {
         for cell in &self.cells {
             let key = (cell.family, cell.key.0.clone());
             match &cell.value {
@@ -92,7 +92,7 @@ impl Done {
     }
 }
 
-fn execute(store: &Store, base: Head, plan: &Plan) -> (reel_store::Submission, Done) {
+pub fn execute(store: &Store, base: Head, plan: &Plan) -> (reel_store::Submission, Done) {
     let mut txn = Txn::begin(store, base);
     let gets = plan.gets.iter().map(|key| (*key, txn.get(&[*key]))).collect();
     let scans = plan.scans.iter().map(|(from, until)| {
@@ -113,7 +113,10 @@ fn execute(store: &Store, base: Head, plan: &Plan) -> (reel_store::Submission, D
 }
 
 fn content_at(store: &Store, space: &SpaceName, version: u64) -> Content {
-    let view = store.view(store.head_at(space, Version(version)).unwrap().unwrap()).unwrap();
+    content_of(&store.view(store.head_at(space, Version(version)).unwrap().unwrap()).unwrap())
+}
+
+pub fn content_of(view: &View) -> Content {
     let all = (1..3u8).flat_map(|family| {
         let found = view.scan(family, &[], None, usize::MAX).unwrap();
         found.into_iter().map(move |(key, value)| ((family, key), inline(value)))

@@ -2,6 +2,8 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
 
 use proptest::test_runner::{Config, RngSeed};
 use reel_abi::id::{Digest, RunId, Seq, SpaceName, WallTime};
@@ -38,12 +40,15 @@ pub fn begin(store: &Store, space: &SpaceName, head: Head) -> RunBegin {
         args: vec!["test".into()],
         env: vec![("A".into(), "B".into())],
         dirs: vec![],
+        net: Vec::new(),
+        calls: Vec::new(),
         limits: Limits::default(),
         space: space.clone(),
         segment: head.segment,
         version: head.version,
         commit_on_failure: false,
         engine: "none".into(),
+        trace: None,
     }
 }
 
@@ -84,7 +89,9 @@ pub fn whole(store: &Store, space: &SpaceName, base: Head, cells: Vec<Cell>, out
     let run = store.next_run();
     let reads = everything();
     let at = WallTime(2000);
-    let commit = Proposal { at, space: space.clone(), base, reads, cells, counters: vec![], outbox };
+    let (counters, others) = Default::default();
+    let commit =
+        Proposal { at, space: space.clone(), base, reads, cells, counters, outbox, others, joined: Default::default() };
     Submission {
         run,
         begun: Some(begin(store, space, base)),
@@ -122,5 +129,39 @@ pub fn copy_dir(from: &Path, to: &Path) {
         } else {
             fs::copy(entry.path(), target).unwrap();
         }
+    }
+}
+
+/// Holds up the committer until it is dropped: what is ordered meanwhile is not durable.
+pub struct Gate {
+    _shut: mpsc::Sender<()>,
+}
+
+impl Gate {
+    pub fn hold(store: &Store) -> Self {
+        let (shut, wait) = mpsc::channel::<()>();
+        let (told, held) = mpsc::channel();
+        let space = name("gate");
+        let nothing = whole(store, &space, store.newest_or_new(&space).unwrap(), vec![], vec![]);
+        let held_up = move |answer: Result<Receipt, AppendError>| {
+            answer.unwrap();
+            told.send(()).unwrap();
+            let _ = wait.recv();
+        };
+        store.order(nothing, held_up).unwrap();
+        held.recv().unwrap();
+        Self { _shut: shut }
+    }
+}
+
+/// Waits for what happens in another thread.
+pub fn until<T>(mut there: impl FnMut() -> Option<T>) -> T {
+    let begin = Instant::now();
+    loop {
+        if let Some(there) = there() {
+            return there;
+        }
+        assert!(begin.elapsed() < Duration::from_secs(30), "it never came");
+        std::thread::yield_now();
     }
 }

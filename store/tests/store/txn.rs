@@ -56,6 +56,8 @@ impl Txn {
             cells: self.cells.into_iter().map(made).collect(),
             counters: self.counters,
             outbox: vec![],
+            others: vec![],
+            joined: Default::default(),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use reel_tests::reel::Desk;
 
-const COMMANDS: [&[&str]; 34] = [
+const COMMANDS: [&[&str]; 40] = [
     &["--help"],
     &["run", "--help"],
     &["deploy", "--help"],
@@ -32,6 +32,12 @@ const COMMANDS: [&[&str]; 34] = [
     &["kv", "--help"],
     &["kv", "ls", "--help"],
     &["kv", "get", "--help"],
+    &["queue", "--help"],
+    &["queue", "ls", "--help"],
+    &["queue", "show", "--help"],
+    &["queue", "put", "--help"],
+    &["queue", "retry", "--help"],
+    &["queue", "drop", "--help"],
     &["gc", "--help"],
     &["compact", "--help"],
     &["outbox", "--help"],

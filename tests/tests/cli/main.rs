@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod copies;
+mod following;
 mod guests;
 mod help;
 mod looking;
@@ -10,5 +11,6 @@ mod outbox;
 mod pipes;
 mod residents;
 mod running;
+mod served;
 mod sharing;
 mod spaces;

@@ -27,6 +27,9 @@ fn add_elsewhere(store: &Store, n: u32) {
                 entropy: Box::new(SeededEntropy(5)),
                 console: Console::default(),
                 dirs: Vec::new(),
+                http: reel_host::runtime::HttpWorld::default(),
+                network: Arc::new(reel_host::world::net::HostNetwork),
+                callees: None,
             })
         };
         let household = Household::new(store, Arc::new(TickingClock::at(9)), Box::new(world));

@@ -106,6 +106,9 @@ impl Side {
                 entropy: Box::new(SeededEntropy(moment * 2 + 1)),
                 console: Console { stdin: None, stdout: Some(stdout), stderr: None, echo: false },
                 dirs: Vec::new(),
+                http: reel_host::runtime::HttpWorld::default(),
+                network: Arc::new(reel_host::world::net::HostNetwork),
+                callees: None,
             })
         };
         self.household = None;
@@ -148,8 +151,13 @@ impl Side {
             program: "guest.wasm".into(),
             env: Vec::new(),
             dirs: Vec::new(),
+            net: Vec::new(),
+            calls: Vec::new(),
+            routes: Vec::new(),
             limits: Limits::default(),
             on_crash,
+            subscriptions: Vec::new(),
+            schedules: Vec::new(),
         };
         self.block_on(self.household().deploy(&request, std::future::pending(), &|| ())).expect("deployed")
     }
@@ -249,8 +257,18 @@ pub fn write(store: &Store, name: &str, family: u8, key: &[u8], value: CellValue
     let record = store.runs(None, 1).expect("runs").pop().expect("a run");
     let begun = RunBegin { space: space(name), segment: base.segment, version: base.version, ..record.begin };
     let cells = vec![Cell { family, key: key.to_vec().into(), value }];
-    let (reads, counters, outbox) = (ReadSet::default(), Vec::new(), Vec::new());
-    let proposal = Proposal { at: WallTime(1), space: space(name), base, reads, cells, counters, outbox };
+    let (reads, counters, outbox, others) = (ReadSet::default(), Vec::new(), Vec::new(), Vec::new());
+    let proposal = Proposal {
+        at: WallTime(1),
+        space: space(name),
+        base,
+        reads,
+        cells,
+        counters,
+        outbox,
+        others,
+        joined: Default::default(),
+    };
     let ending = Ending {
         at: WallTime(1),
         outcome: reel_abi::outcome::Outcome::Exit { code: 0 },

@@ -90,8 +90,13 @@ fn a_sleep_beyond_the_deadline_meets_it() {
         program: "guest.wasm".into(),
         env: Vec::new(),
         dirs: Vec::new(),
+        net: Vec::new(),
+        calls: Vec::new(),
+        routes: Vec::new(),
         limits: Limits { deadline_millis: 100, ..Limits::default() },
         on_crash: OnCrash::Abort,
+        subscriptions: Vec::new(),
+        schedules: Vec::new(),
     };
     side.block_on(side.household().deploy(&request, std::future::pending(), &|| ())).expect("deployed");
     let report = side.try_call("d", &["slow-add", "1", "5000"]).expect("it does not sleep");

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::cli::brought::Brought;
 use crate::cli::io::Look;
 
 /// Both sides are the same build, or they do not talk.
@@ -13,7 +14,7 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// Longest request; stops a stranger from filling the memory.
 const REQUEST_MAX_BYTES: u32 = 16 << 20;
 
-/// Longest piece of an answer.
+/// Longest piece.
 pub const PIECE_MAX_BYTES: usize = 64 << 10;
 
 /// What is asked for.
@@ -25,14 +26,18 @@ pub struct Request {
     pub args: Vec<String>,
     /// Where the answer goes.
     pub look: Look,
+    /// What came along.
+    pub brought: Brought,
+    /// The path of the binary that is to come, and its bytes.
+    pub program: Option<(String, u64)>,
 }
 
-/// What a piece of an answer is.
+/// What a piece is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tag {
-    /// Bytes for stdout; none of them only asks whether somebody is there.
+    /// Bytes for stdout; none of them only asks whether somebody is there. From the one who asks: stdout takes no more.
     Stdout = 1,
-    /// Bytes for stderr.
+    /// Bytes for stderr; and as above.
     Stderr = 2,
     /// One byte: the exit code. Nothing follows.
     Exit = 3,
@@ -40,6 +45,24 @@ pub enum Tag {
     Refused = 4,
     /// The command has begun, and is none to be done twice: whoever hears this and no exit code does not know whether it was done.
     Begun = 5,
+    /// The binary is to come now.
+    Program = 6,
+    /// From here on, the first signal that asks to stop is for the command.
+    Live = 7,
+    /// Some of stdin is wanted. From the one who asks: this is it, or its end.
+    Stdin = 8,
+    /// From the one who asks: stdin cannot be read.
+    NoStdin = 9,
+    /// From the one who asks: the command is to stop.
+    Interrupt = 10,
+}
+
+impl Tag {
+    fn of(byte: u8) -> Option<Self> {
+        use Tag::{Begun, Exit, Interrupt, Live, NoStdin, Program, Refused, Stderr, Stdin, Stdout};
+        let all = [Stdout, Stderr, Exit, Refused, Begun, Program, Live, Stdin, NoStdin, Interrupt];
+        all.into_iter().find(|tag| *tag as u8 == byte)
+    }
 }
 
 /// Where the socket of a database is.
@@ -64,12 +87,17 @@ pub fn read_request(stream: &mut impl Read) -> io::Result<Request> {
     if len > REQUEST_MAX_BYTES {
         return Err(io::ErrorKind::InvalidData.into());
     }
-    let mut bytes = vec![0; len as usize];
-    stream.read_exact(&mut bytes)?;
-    Ok(serde_json::from_slice(&bytes)?)
+    Ok(serde_json::from_slice(&read_exactly(stream, u64::from(len))?)?)
 }
 
-/// Writes a piece of an answer, at most [`PIECE_MAX_BYTES`] long.
+/// Reads so many bytes. Memory is taken as they come, not as they are announced.
+pub fn read_exactly(stream: &mut impl Read, len: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    stream.take(len).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 == len { Ok(bytes) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+}
+
+/// Writes a piece, at most [`PIECE_MAX_BYTES`] long.
 pub fn write_piece(stream: &mut impl Write, tag: Tag, bytes: &[u8]) -> io::Result<()> {
     let mut piece = Vec::with_capacity(5 + bytes.len());
     piece.push(tag as u8);
@@ -78,20 +106,13 @@ pub fn write_piece(stream: &mut impl Write, tag: Tag, bytes: &[u8]) -> io::Resul
     stream.write_all(&piece)
 }
 
-/// Reads a piece of an answer.
+/// Reads a piece.
 pub fn read_piece(stream: &mut impl Read) -> io::Result<(Tag, Vec<u8>)> {
     let mut head = [0; 5];
     stream.read_exact(&mut head)?;
     let [tag, len @ ..] = head;
     let len = u32::from_le_bytes(len) as usize;
-    let tag = match tag {
-        1 => Tag::Stdout,
-        2 => Tag::Stderr,
-        3 => Tag::Exit,
-        4 => Tag::Refused,
-        5 => Tag::Begun,
-        _ => return Err(io::ErrorKind::InvalidData.into()),
-    };
+    let tag = Tag::of(tag).ok_or(io::ErrorKind::InvalidData)?;
     if len > PIECE_MAX_BYTES {
         return Err(io::ErrorKind::InvalidData.into());
     }
@@ -107,7 +128,13 @@ mod tests {
     #[test]
     fn what_is_written_is_read() {
         let mut wire = Vec::new();
-        let request = Request { reel: VERSION.into(), args: vec!["log".into(), "é".into()], look: Look::default() };
+        let request = Request {
+            reel: VERSION.into(),
+            args: vec!["log".into(), "é".into()],
+            look: Look::default(),
+            brought: Brought::default(),
+            program: None,
+        };
         write_request(&mut wire, &request).expect("written");
         assert_eq!(read_request(&mut wire.as_slice()).expect("read").args, request.args);
         let mut wire = Vec::new();
@@ -120,6 +147,6 @@ mod tests {
         assert!(read_request(&mut [0xff; 8].as_slice()).is_err());
         assert!(read_request(&mut [4, 0, 0, 0, b'{', b'{', b'{', b'{'].as_slice()).is_err());
         assert!(read_piece(&mut [1, 0xff, 0xff, 0xff, 0xff].as_slice()).is_err());
-        assert!(read_piece(&mut [9, 0, 0, 0, 0].as_slice()).is_err());
+        assert!(read_piece(&mut [0xff, 0, 0, 0, 0].as_slice()).is_err());
     }
 }

@@ -1,5 +1,6 @@
 //! A comparison for programs: an object for each path and key, and one with the counts.
 
+use reel_abi::message::Place;
 use reel_abi::record::CellValue;
 use reel_abi::types::NodeKind;
 use reel_abi::value::Value;
@@ -12,6 +13,7 @@ use crate::cli::io::Io;
 use crate::cli::json::{self, Bytes};
 use crate::runtime::cells::{Cells, length};
 use crate::runtime::diff::{Difference, KeyChange, PathChange};
+use crate::runtime::diff_messages::MessageChange;
 use crate::txn::node::Node;
 
 /// Larger values are told by their length alone.
@@ -81,6 +83,15 @@ struct Key {
 }
 
 #[derive(Serialize)]
+struct Message<'a> {
+    what: &'static str,
+    id: String,
+    topic: &'a str,
+    old: Option<&'static str>,
+    new: Option<&'static str>,
+}
+
+#[derive(Serialize)]
 struct Summary<'a> {
     what: &'static str,
     old: Version<'a>,
@@ -88,6 +99,7 @@ struct Summary<'a> {
     files: Count,
     directories: Count,
     keys: Count,
+    messages: Count,
     lines_added: u64,
     lines_removed: u64,
     touched: u64,
@@ -129,6 +141,10 @@ pub fn write(
     for change in &difference.keys {
         key(args, difference, change, io)?;
     }
+    for MessageChange { id, topic, old, new } in &difference.messages {
+        let state = |place: &Option<Place>| place.map(crate::cli::queue::word);
+        json::line(io.out, &Message { what: "message", id: id.to_string(), topic, old: state(old), new: state(new) })?;
+    }
     let version = |side: &Side<'_>| side.head.version.0;
     let summary = Summary {
         what: "summary",
@@ -137,6 +153,7 @@ pub fn write(
         files: totals.files.into(),
         directories: totals.directories.into(),
         keys: totals.keys.into(),
+        messages: totals.messages.into(),
         lines_added: totals.lines_added,
         lines_removed: totals.lines_removed,
         touched: totals.touched,

@@ -13,16 +13,16 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::io::Io;
 use super::moment;
-use super::progress::Progress;
 use super::when::{Other, SpaceAt};
 use crate::runtime::diff::{Difference, KeyChange, PathChange, diff};
+use crate::runtime::diff_messages::MessageChange;
 use crate::runtime::files_at::LookError;
 use crate::txn::node::Node;
 
 /// Larger files are not compared by line; keeps memory and time bounded.
 const TEXT_BYTES: u64 = 1 << 20;
 
-/// Show what differs between two moments of a space, or two spaces: files by line, directories, links, keys
+/// Show what differs between two moments of a space, or two spaces: files by line, directories, links, keys, messages
 #[derive(Debug, Clone, clap::Args)]
 #[command(
     after_help = "Moments: a version (main@17), tag (main@release), time (main@3d, main@14:05) or event (main@12@7)."
@@ -70,6 +70,7 @@ struct Totals {
     files: Counts,
     directories: Counts,
     keys: Counts,
+    messages: Counts,
     lines_added: u64,
     lines_removed: u64,
     touched: u64,
@@ -98,6 +99,14 @@ impl Way {
         match change {
             KeyChange { old: None, .. } => Self::Added,
             KeyChange { new: None, .. } => Self::Removed,
+            _ => Self::Changed,
+        }
+    }
+
+    fn of_message(change: &MessageChange) -> Self {
+        match change {
+            MessageChange { old: None, .. } => Self::Added,
+            MessageChange { new: None, .. } => Self::Removed,
             _ => Self::Changed,
         }
     }
@@ -132,6 +141,7 @@ impl Totals {
             counts.add(Way::of_path(change));
         }
         difference.keys.iter().for_each(|change| totals.keys.add(Way::of_key(change)));
+        difference.messages.iter().for_each(|change| totals.messages.add(Way::of_message(change)));
         totals
     }
 }
@@ -147,7 +157,7 @@ pub fn execute(args: &Args, database: &Opened, io: &mut Io<'_>) -> Result<Exit, 
         Side { space: &args.old.space, head: args.old.head(store)? },
         Side { space: &new.space, head: new.head(store)? },
     );
-    let progress = Progress::new(io.look.err_terminal && !database.served);
+    let progress = database.progress(io.look.err_terminal);
     progress.begin(&format!("comparing {} and {}", old.name(), new.name()));
     let difference = diff(store, old.head, new.head, &mut |_| ());
     progress.finish();

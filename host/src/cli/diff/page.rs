@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use reel_abi::message::Place;
 use reel_abi::record::CellValue;
 use reel_abi::types::NodeKind;
 
@@ -14,6 +15,7 @@ use crate::cli::style::Paint;
 use crate::cli::units;
 use crate::runtime::cells::{Cells, length};
 use crate::runtime::diff::{Difference, KeyChange, PathChange};
+use crate::runtime::diff_messages::MessageChange;
 use crate::txn::node::Node;
 
 /// Characters or bytes of a key or value that a line shows.
@@ -45,6 +47,9 @@ pub fn write(
         }
         page.key(change, args.summary)?;
     }
+    for change in &difference.messages {
+        page.message(change)?;
+    }
     writeln!(io.out, "{}", counted(&totals, args.summary))?;
     Ok(())
 }
@@ -58,6 +63,13 @@ struct Page<'a> {
 }
 
 impl Page<'_> {
+    /// One line for a message: what became of it.
+    fn message(&mut self, MessageChange { id, topic, old, new }: &MessageChange) -> Result<(), Failure> {
+        let state = |place: &Option<Place>| place.map_or("nothing", crate::cli::queue::word);
+        let became = format!("{} -> {}", state(old), state(new));
+        Ok(writeln!(self.out, "{}  {became}", self.paint.bold(&format!("message {id} of {}", Safe(topic))))?)
+    }
+
     /// One line for a path: in which way, where, how large.
     fn line(&mut self, change: &PathChange) -> Result<(), Failure> {
         let way = Way::of_path(change);
@@ -251,6 +263,7 @@ fn counted(totals: &Totals, summary: bool) -> String {
         some("file", "files", totals.files),
         some("directory", "directories", totals.directories),
         some("key", "keys", totals.keys),
+        some("message", "messages", totals.messages),
     ];
     if !summary {
         let (added, removed) = (totals.lines_added, totals.lines_removed);

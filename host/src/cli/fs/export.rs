@@ -6,12 +6,11 @@ use std::path::{Path, PathBuf};
 use reel_abi::types::NodeKind;
 
 use super::{failed, files};
-use crate::cli::admin;
-use crate::cli::database::{DatabaseArgs, Opened, Running};
+use crate::cli::brought::Brought;
+use crate::cli::database::Opened;
 use crate::cli::exit::Exit;
 use crate::cli::failure::{Failure, plain};
 use crate::cli::io::Io;
-use crate::cli::progress::Progress;
 use crate::cli::units;
 use crate::cli::when::SpacePath;
 use crate::runtime::files_at::{FilesAt, LookError};
@@ -38,21 +37,19 @@ struct Totals {
 }
 
 /// Writes the tree below the path.
-pub fn execute(args: &Args, database: &DatabaseArgs, io: &mut Io<'_>) -> Result<Exit, Failure> {
-    let opened: Opened = database.open(io)?.into();
-    let server = admin::serve(&opened.store, Running::default());
-    let mut files = files(&args.path, &opened)?;
+pub fn execute(args: &Args, brought: &Brought, database: &Opened, io: &mut Io<'_>) -> Result<Exit, Failure> {
+    let mut files = files(&args.path, database)?;
     let whole = |error: LookError| failed(&args.path, &error);
     let place = files.find(&args.path.path, true).map_err(whole)?;
     let kind = files.kind(place).map_err(whole)?;
-    let dir = NewDir::create(&args.to).map_err(|error| match error.kind() {
+    let dir = NewDir::create(&brought.path(&args.to)).map_err(|error| match error.kind() {
         io::ErrorKind::DirectoryNotEmpty => {
             Failure::new(Exit::HOST, format!("{} is not empty", args.to.display())).hint("name a new directory")
         }
         _ => Failure::file(Exit::HOST, "make the directory", &args.to, &error),
     })?;
     let mut totals = Totals::default();
-    let progress = Progress::new(io.look.err_terminal);
+    let progress = database.progress(io.look.err_terminal);
     progress.begin(&format!("exporting {}", args.path));
     let mut export = Export { args, files: &mut files, totals: &mut totals };
     if kind == NodeKind::Directory {
@@ -62,7 +59,6 @@ pub fn execute(args: &Args, database: &DatabaseArgs, io: &mut Io<'_>) -> Result<
         export.file(place, &dir, name, &args.to.join(name))?;
     }
     progress.finish();
-    drop(server);
     let Totals { files, bytes } = totals;
     writeln!(io.err, "{files} files, {} written to {}", units::bytes(bytes), args.to.display())?;
     Ok(Exit::OK)

@@ -5,13 +5,12 @@ use std::sync::Arc;
 
 use reel_abi::outcome::Disposition;
 
-use crate::cli::admin;
-use crate::cli::database::{DatabaseArgs, Running};
+use crate::cli::brought::Brought;
+use crate::cli::database::Opened;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::io::Io;
 use crate::cli::live;
-use crate::cli::progress::Progress;
 use crate::cli::units;
 use crate::cli::when::SpacePath;
 use crate::runtime::import::{ImportError, ImportRequest, import};
@@ -33,17 +32,24 @@ pub struct Args {
     to: SpacePath,
 }
 
-/// Imports the files, all or none.
-pub fn execute(args: &Args, database: &DatabaseArgs, io: &mut Io<'_>) -> Result<Exit, Failure> {
-    if args.to.at.when.is_some() {
-        return Err(Failure::usage(format!("{}: what was is not changed; leave the moment out", args.to)));
+impl Args {
+    /// What it needs of the place where it was given.
+    pub fn bring(&self) -> Result<Brought, Failure> {
+        if self.to.at.when.is_some() {
+            return Err(Failure::usage(format!("{}: what was is not changed; leave the moment out", self.to)));
+        }
+        GrantedDir::open(&self.from).map_err(|e| Failure::file(Exit::UNFIT, "read", &self.from, &e))?;
+        Brought::place()
     }
-    let from = GrantedDir::open(&args.from).map_err(|e| Failure::file(Exit::UNFIT, "read", &args.from, &e))?;
-    let store = database.create(io)?;
-    let running = Running { from: Some(store.newest_run().unwrap_or_default().next()), resumed: None };
-    let server = admin::serve(&store, running);
-    live::deliver_rest(&store, io)?;
-    let progress = Progress::new(io.look.err_terminal);
+}
+
+/// Imports the files, all or none.
+pub fn execute(args: &Args, brought: &Brought, database: &Opened, io: &mut Io<'_>) -> Result<Exit, Failure> {
+    let from = GrantedDir::open(&brought.path(&args.from));
+    let from = from.map_err(|e| Failure::file(Exit::UNFIT, "read", &args.from, &e))?;
+    let store = &database.store;
+    database.deliver_rest(io)?;
+    let progress = database.progress(io.look.err_terminal);
     progress.begin(&format!("importing {}", args.from.display()));
     let command = ["reel", "fs", "import"].map(str::to_owned);
     let operands = [args.from.to_string_lossy().into_owned(), args.to.to_string()];
@@ -54,7 +60,7 @@ pub fn execute(args: &Args, database: &DatabaseArgs, io: &mut Io<'_>) -> Result<
         to: &args.to.path,
         from: &from,
     };
-    let imported = live::block_on(import(&store, request, Arc::new(HostClock::new())))?;
+    let imported = live::block_on(import(store, request, Arc::new(HostClock::new())))?;
     progress.finish();
     let imported = imported.map_err(|error| match error {
         ImportError::Run(error) => Failure::from(error),
@@ -77,6 +83,5 @@ pub fn execute(args: &Args, database: &DatabaseArgs, io: &mut Io<'_>) -> Result<
     };
     let (files, bytes) = (imported.files, units::bytes(imported.bytes));
     writeln!(io.err, "run {}: {files} files, {bytes}; {version}", report.run)?;
-    drop(server);
     Ok(Exit::of(&report.end.outcome))
 }

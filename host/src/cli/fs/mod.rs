@@ -7,7 +7,8 @@ mod ls;
 
 use clap::Subcommand;
 
-use super::database::{DatabaseArgs, Opened};
+use super::brought::Brought;
+use super::database::Opened;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::io::Io;
@@ -31,27 +32,32 @@ enum Command {
 }
 
 impl Args {
-    /// Does what only reads and may be done for another process; nothing if it is something else.
-    pub fn read(&self, database: &Opened, io: &mut Io<'_>) -> Option<Result<Exit, Failure>> {
-        match &self.command {
-            Command::Ls(args) => Some(ls::execute(args, database, io)),
-            Command::Cat(args) => Some(cat::execute(args, database, io)),
-            Command::Export(_) | Command::Import(_) => None,
-        }
-    }
-
-    /// Whether [`Args::read`] does it.
+    /// Whether it only looks.
     pub fn only_reads(&self) -> bool {
         matches!(self.command, Command::Ls(_) | Command::Cat(_))
     }
 
-    /// Does what needs the database for itself.
-    pub fn execute(&self, database: &DatabaseArgs, io: &mut Io<'_>) -> Result<Exit, Failure> {
+    /// Whether it makes the database if there is none.
+    pub fn makes_database(&self) -> bool {
+        matches!(self.command, Command::Import(_))
+    }
+
+    /// What it needs of the place where it was given.
+    pub fn bring(&self) -> Result<Brought, Failure> {
         match &self.command {
-            Command::Ls(args) => ls::execute(args, &database.open(io)?.into(), io),
-            Command::Cat(args) => cat::execute(args, &database.open(io)?.into(), io),
-            Command::Export(args) => export::execute(args, database, io),
-            Command::Import(args) => import::execute(args, database, io),
+            Command::Ls(_) | Command::Cat(_) => Ok(Brought::default()),
+            Command::Export(_) => Brought::place(),
+            Command::Import(args) => args.bring(),
+        }
+    }
+
+    /// Does it.
+    pub fn execute(&self, brought: &Brought, database: &Opened, io: &mut Io<'_>) -> Result<Exit, Failure> {
+        match &self.command {
+            Command::Ls(args) => ls::execute(args, database, io),
+            Command::Cat(args) => cat::execute(args, database, io),
+            Command::Export(args) => export::execute(args, brought, database, io),
+            Command::Import(args) => import::execute(args, brought, database, io),
         }
     }
 }

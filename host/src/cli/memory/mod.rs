@@ -18,7 +18,6 @@ use super::io::Io;
 use super::json::{self, Bytes};
 use super::live;
 use super::moment;
-use super::progress::Progress;
 use super::residents::with_household;
 use super::when::{Moment, Other, SpaceAt};
 use crate::runtime::resident::cells::{Lodging, call_begin, lodging};
@@ -77,7 +76,7 @@ pub fn execute(args: &Args, database: &Opened, io: &mut Io<'_>) -> Result<Exit, 
 }
 
 fn show(args: &Args, database: &Opened, household: &Household, io: &mut Io<'_>) -> Result<Exit, Failure> {
-    let progress = Progress::new(io.look.err_terminal && !database.served);
+    let progress = database.progress(io.look.err_terminal);
     let bring_back = |at: &SpaceAt| {
         progress.begin(&format!("bringing {at} back"));
         let remembered = remember(at, &database.store, household);

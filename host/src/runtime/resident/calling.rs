@@ -3,10 +3,12 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use reel_abi::id::{CommitNo, RunId, Seq, SpaceName, Version, WallTime};
+use reel_abi::id::{RunId, Seq, SpaceName, WallTime};
+use reel_abi::message::Place;
 use reel_abi::outcome::{Disposition, Outcome, RunBegin, RunEnd};
 use reel_abi::record::{Cell, CellValue, family};
 use reel_abi::resident::{CHECKPOINT_KEY, Entry, GUEST_KEY, Guest, LIFE_KEY, Life};
+use reel_abi::trace::Trace;
 use reel_abi::types::MonotonicReading;
 use reel_abi::vocabulary::{CallBegins, RunEnds};
 use reel_store::{AppendError, Ending, Head, Proposal, ReadError, Store, Submission};
@@ -16,16 +18,23 @@ use super::cells::{CellsError, cell};
 use super::checkpoint::{CheckpointError, page_keys};
 use super::enact::{Enacted, enact};
 use super::function::FunctionError;
+use super::household::Household;
 use super::instance::{Instance, Ready, deadline};
+use super::schedule::{self, Schedule};
 use super::timers::{Timer, is_timer};
 use super::waking::{WakeError, stay};
+use crate::calls::http::state::Http;
 use crate::engine::config::description;
 use crate::gate::cursor::Cursor;
 use crate::gate::recorder::Recorder;
 use crate::gate::{Halt, Mode};
+use crate::port::Topics;
+use crate::runtime::again::Streams;
+use crate::runtime::closing::{Closed, Closing, Ordered};
 use crate::runtime::commit_point::append;
 use crate::runtime::drive::{Bounds, Stop};
-use crate::runtime::outbox::{DeliveryError, deliver};
+use crate::runtime::joined::Joint;
+use crate::runtime::outbox::DeliveryError;
 use crate::runtime::prepare::PrepareError;
 use crate::runtime::run::{GateOptions, Surroundings, session};
 use crate::runtime::sink::{LogSink, Remainder};
@@ -87,8 +96,10 @@ pub enum CallError {
     /// The call cannot be gone on with.
     #[error("run {0} cannot be gone on with: {1}")]
     NotResumable(RunId, &'static str),
-    /// It has never lived: its deployment failed.
-    #[error("{0} was deployed but never born")]
+    /// It has never lived: it is a handler, or its deployment failed.
+    #[error(
+        "{0} has no memory of its own: it is a handler, which answers requests and other guests, or its deployment failed"
+    )]
     Unborn(SpaceName),
     /// The function cannot be called like this.
     #[error(transparent)]
@@ -122,6 +133,54 @@ impl From<ReadError> for CallError {
     }
 }
 
+impl CallReport {
+    /// Whether what it did is there.
+    pub fn is_committed(&self) -> bool {
+        matches!(self.end.disposition, Disposition::Committed { .. })
+    }
+}
+
+/// The message that a call is made for, and what it is about.
+pub(super) fn message_of(entry: &Entry) -> Option<(Place, &str)> {
+    let Entry::Message { cell, topic, .. } = entry else { return None };
+    Some((Place::parse(cell)?, topic))
+}
+
+/// How a call was entered, for those who look at its run.
+pub(in crate::runtime) fn arguments_of(entry: &Entry) -> Vec<String> {
+    match entry {
+        Entry::Birth => vec!["birth".to_owned()],
+        Entry::Function { name, args } | Entry::Timer { name, args, .. } | Entry::Joined { name, args, .. } => {
+            vec![name.clone(), args.clone()]
+        }
+        Entry::Request { line } => vec![line.clone()],
+        Entry::Forked { name } => vec!["forked".to_owned(), name.to_string()],
+        Entry::Message { name, topic, cell } => {
+            let id = Place::parse(cell).map(|place| place.id().to_string());
+            vec![name.clone(), topic.clone(), id.unwrap_or_default()]
+        }
+    }
+}
+
+/// The spaces that get messages by what is to be committed.
+pub(in crate::runtime) fn posted(commit: &Proposal) -> Vec<SpaceName> {
+    let mut posted = written(commit, |cell| cell.family == family::QUEUE && cell.value != CellValue::Tombstone);
+    posted.extend(commit.others.iter().map(|other| other.space.clone()));
+    posted
+}
+
+/// The spaces of which timers change by what is to be committed.
+pub(in crate::runtime) fn timed(commit: &Proposal) -> Vec<SpaceName> {
+    written(commit, |cell| is_timer(cell.family, &cell.key))
+}
+
+/// The spaces in which a transaction writes such a cell.
+fn written(commit: &Proposal, is_one: impl Fn(&Cell) -> bool) -> Vec<SpaceName> {
+    let own = commit.cells.iter().any(&is_one).then(|| commit.space.clone());
+    let parts = commit.joined.parts.iter().filter(|part| part.cells.iter().any(&is_one));
+    own.into_iter().chain(parts.map(|part| part.space.clone())).collect()
+}
+
 /// One execution of a call.
 pub(super) struct Attempt<'a> {
     pub store: &'a Store,
@@ -137,10 +196,16 @@ pub(super) struct Attempt<'a> {
     pub turn: &'a Turn,
     /// Whether it may be executed again if it is overtaken.
     pub again: bool,
+    /// The request that it answers, if it does.
+    pub body: Option<&'a Streams>,
     /// A wait from which on, in nanoseconds, the guest sleeps through it.
     pub sleeps_after: u64,
+    /// Who has subscribed to what.
+    pub topics: Arc<dyn Topics>,
     /// How it begins.
     pub beginning: Beginning,
+    /// When the guest that is born is called by itself.
+    pub schedules: &'a [Schedule],
 }
 
 /// How an execution begins.
@@ -177,19 +242,50 @@ pub(super) enum Attempted {
     Asleep(WallTime),
 }
 
-/// A call that is over, in the log.
+/// A call that is over, and has its place in the log.
 pub(super) struct Over {
-    pub report: CallReport,
+    pub made: Made,
     /// If it was committed: the guest after it, its life, and the version that it made.
     pub lives: Option<(Instance, Life, Head)>,
-    /// Whether it has changed timers.
-    pub timers: bool,
     /// How long the guest was at it.
     pub nanos: u64,
 }
 
+/// What is to be said of a call that has its place in the log, once it is durable.
+#[must_use = "wait for it with `durable`"]
+pub(super) struct Made {
+    pub report: CallReport,
+    /// What it leaves of HTTP.
+    pub http: Http,
+    /// The spaces of which it has changed timers.
+    pub timed: Vec<SpaceName>,
+    /// The spaces that it has sent messages to.
+    pub posted: Vec<SpaceName>,
+    pub ordered: Box<Ordered>,
+    /// What it has said.
+    pub streams: Option<Streams>,
+    /// What it has done in other spaces.
+    pub joint: Joint,
+}
+
+impl Made {
+    /// Returns when it is durable.
+    pub async fn durable(self, household: &Household) -> Result<(CallReport, Http), CallError> {
+        let Self { report, http, timed, posted, ordered, streams, joint } = self;
+        let undelivered = ordered.durable(&household.store).await?;
+        if let Some(streams) = streams {
+            streams.show();
+        }
+        joint.show();
+        if report.is_committed() {
+            household.has_committed(&posted, &timed);
+        }
+        Ok((CallReport { undelivered, ..report }, http))
+    }
+}
+
 impl Attempt<'_> {
-    /// Executes it and commits, or aborts. Returns when that is durable.
+    /// Executes it and commits, or aborts. Returns when that has its place in the log.
     pub async fn make(
         self,
         world: Surroundings,
@@ -197,10 +293,16 @@ impl Attempt<'_> {
         interrupt: impl Future<Output = ()>,
     ) -> Result<Attempted, CallError> {
         let clock = Arc::clone(&world.clock);
-        let Prelude { begin, sink, mode, numbers } = self.prelude(WallTime(clock.wall()))?;
+        let Prelude { begin, sink, mode, numbers } = self.prelude(WallTime(clock.wall()), world.http.trace)?;
+        let joint = Joint::new(world.callees.clone(), &world.http.key, begin.trace, world.dirs.is_empty());
         let mut session = session(self.store, numbers, &begin, mode, world, &GateOptions::default())?;
+        session.callees = Some(joint.caller(self.run, self.name));
         stay(&mut session, self.name);
-        session.sleeps_after = self.life.is_some().then_some(self.sleeps_after);
+        session.topics = Some(Arc::clone(&self.topics));
+        session.txn.messages.sent_by(self.run, &begin);
+        // Somebody waits for the answer to a request.
+        let waits = matches!(self.entry, Entry::Request { .. });
+        session.sleeps_after = (self.life.is_some() && !waits).then_some(self.sleeps_after);
         for key in [GUEST_KEY, LIFE_KEY] {
             session.txn.kept(family::RESIDENT, key).map_err(CallError::Log)?;
         }
@@ -220,20 +322,23 @@ impl Attempt<'_> {
         let call = CallBegins { entry: self.entry.clone(), after: self.life.map(|life| life.last) };
         let bounds = Bounds { deadline: deadline(self.guest.limits.deadline_millis), interrupt };
         let begun = clock.monotonic();
-        let enacted = enact(self.ready, instance, session, call, bounds).await;
+        let mut enacted = enact(self.ready, instance, session, call, bounds).await;
+        if let Stop::Outcome(Outcome::Exit { .. }) = enacted.stop {
+            enacted.session().close_sockets().await.map_err(CallError::Log)?;
+        }
         let nanos = clock.monotonic().saturating_sub(begun);
-        let mut attempted = self.conclude(enacted, sink, WallTime(clock.wall())).await?;
+        let mut attempted = self.conclude(enacted, sink, joint, WallTime(clock.wall())).await?;
         if let Attempted::Over(over) = &mut attempted {
             over.nanos = nanos;
         }
         Ok(attempted)
     }
 
-    fn prelude(&self, at: WallTime) -> Result<Prelude, CallError> {
+    fn prelude(&self, at: WallTime, trace: Option<Trace>) -> Result<Prelude, CallError> {
         let (store, run) = (self.store.clone(), self.run);
         Ok(match &self.beginning {
             Beginning::Fresh => {
-                let begin = self.begin(at);
+                let begin = self.begin(at, trace);
                 let sink = LogSink::new(store, run, Some(begin.clone()));
                 let mode = Mode::Live(Recorder::new(Seq(0), Box::new(sink.clone())));
                 Prelude { begin, sink, mode, numbers: run }
@@ -246,7 +351,7 @@ impl Attempt<'_> {
                 Prelude { begin: (**begin).clone(), sink, mode, numbers: run }
             }
             Beginning::Within { run: other, until } => {
-                let begin = self.begin(at);
+                let begin = self.begin(at, trace);
                 let frames = first_frames(&store, *other, *until, run).map_err(CallError::Log)?;
                 let cursor = Cursor::new(Box::new(GivenFrames::new(frames.clone())));
                 let sink = LogSink::beginning_with(store, run, begin.clone(), frames);
@@ -256,30 +361,34 @@ impl Attempt<'_> {
         })
     }
 
-    fn begin(&self, at: WallTime) -> RunBegin {
-        let args = match &self.entry {
-            Entry::Birth => vec!["birth".to_owned()],
-            Entry::Function { name, args } | Entry::Timer { name, args, .. } => vec![name.clone(), args.clone()],
-            Entry::Forked { name } => vec!["forked".to_owned(), name.to_string()],
-        };
+    fn begin(&self, at: WallTime, trace: Option<Trace>) -> RunBegin {
         RunBegin {
             at,
             component: self.guest.component,
             content: self.guest.content,
             name: self.name.to_string(),
-            args,
+            args: arguments_of(&self.entry),
             env: self.guest.env.clone(),
             dirs: self.guest.dirs.clone(),
+            net: self.guest.net.clone(),
+            calls: self.guest.calls.clone(),
             limits: self.guest.limits.clone(),
             space: self.name.clone(),
             segment: self.base.segment,
             version: self.base.version,
             commit_on_failure: false,
             engine: description(),
+            trace,
         }
     }
 
-    async fn conclude(self, mut enacted: Enacted, sink: LogSink, at: WallTime) -> Result<Attempted, CallError> {
+    async fn conclude(
+        self,
+        mut enacted: Enacted,
+        sink: LogSink,
+        joint: Joint,
+        at: WallTime,
+    ) -> Result<Attempted, CallError> {
         let stop = std::mem::replace(&mut enacted.stop, Stop::Until(Seq(0)));
         let mut outcome = match stop {
             Stop::Outcome(outcome) => outcome,
@@ -298,78 +407,54 @@ impl Attempt<'_> {
         };
         let mut proposal = None;
         if outcome.is_success() {
-            match self.propose(&mut enacted, at) {
+            let proposed = self.propose(&mut enacted, at);
+            match proposed.and_then(|(life, proposal)| Ok((life, joint.join(proposal, at)?))) {
                 Ok(proposed) => proposal = Some(proposed),
                 Err(halt) => outcome = Outcome::HostFailure { message: halt.to_string() },
             }
         }
+        let mut asked = None;
+        if self.again && proposal.is_none() && !outcome.is_cut() && joint.is_open() {
+            let proposed = enacted.session().txn.propose(at);
+            asked = proposed.and_then(|proposal| joint.ask(proposal, at)).unwrap_or_default();
+        }
+        let left = enacted.session().sockets.has_left() || joint.has_left();
         let gate = &mut enacted.session().gate;
         gate.finish(RunEnds { outcome: outcome.clone(), memory: None }).map_err(CallError::Log)?;
         let usage = gate.usage();
-        let Remainder { begun, frames } = sink.finish().map_err(CallError::Log)?;
-        let ending = |otherwise: Disposition| Ending {
+        let remainder = sink.finish().map_err(CallError::Log)?;
+        let ending = Ending {
             at,
-            outcome: outcome.clone(),
+            outcome,
             events: usage.events,
             logged_bytes: usage.logged_bytes,
             written_bytes: usage.written_bytes,
             memory: None,
-            otherwise,
+            otherwise: Disposition::Aborted,
         };
         let (life, commit) = proposal.unzip();
-        let timers =
-            commit.as_ref().is_some_and(|commit| commit.cells.iter().any(|cell| is_timer(cell.family, &cell.key)));
-        let outbox = commit.as_ref().map(|commit| commit.outbox.clone()).unwrap_or_default();
-        let kept = commit.is_some().then(|| (begun.clone(), frames.clone()));
-        let ended = ending(Disposition::Aborted);
-        let submission = Submission { run: self.run, begun, frames, commit, ending: Some(ended.clone()) };
-        let allowed = self.turn.to_commit().await;
-        let result = append(self.store, submission).await;
-        drop(allowed);
-        let (mut conflict, mut committed, mut disposition) = (None, None, Disposition::Aborted);
-        match (result, kept) {
-            (Ok(receipt), _) => {
-                committed = receipt.committed;
-                if let Some((commit, version)) = committed {
-                    disposition = Disposition::Committed { commit, version };
-                }
-            }
-            (Err(AppendError::Conflict { what, .. }), Some((begun, frames))) => {
-                if self.again && begun.is_some() {
-                    return Ok(Attempted::Overtaken(self.run));
-                }
-                let next = self.again.then(|| self.store.next_run());
-                disposition = Disposition::Lost { again: next };
-                let ending = Some(ending(disposition.clone()));
-                append(self.store, Submission { run: self.run, begun, frames, commit: None, ending }).await?;
-                if let Some(next) = next {
-                    return Ok(Attempted::Overtaken(next));
-                }
-                conflict = Some(what);
-            }
-            (Err(error), _) => return Err(error.into()),
-        }
-        let undelivered = match committed {
-            Some((commit, _)) if !outbox.is_empty() => deliver(self.store, commit, &outbox).err(),
+        let timed = commit.as_ref().map(timed).unwrap_or_default();
+        let posted = commit.as_ref().map(posted).unwrap_or_default();
+        let (store, turn, run, commit) = (self.store, self.turn, self.run, commit.or(asked));
+        let closing = Closing { store, turn, run, remainder, commit, ending, joint: &joint };
+        let closed = closing.close(|| self.again && !left && self.body.is_none_or(Streams::rewind)).await?;
+        let ordered = match closed {
+            Closed::Overtaken(next) => return Ok(Attempted::Overtaken(next)),
+            Closed::Over(ordered) => ordered,
+        };
+        let (end, conflict) = (ordered.end.clone(), ordered.conflict.clone());
+        let version = match &end.disposition {
+            Disposition::Committed { version, .. } => Some(*version),
             _ => None,
         };
-        let Ending { at, outcome, events, logged_bytes, written_bytes, memory, .. } = ended;
-        let end = RunEnd { at, outcome, disposition, events, logged_bytes, written_bytes, memory };
+        let http = std::mem::take(&mut enacted.session().http);
         let Enacted { guest, results, .. } = enacted;
-        let lives = self.lives(guest.ok(), life, committed);
-        let results = results.filter(|_| committed.is_some());
-        let report = CallReport { run: self.run, end, results, undelivered, conflict, attempts: 1, woken: None };
-        Ok(Attempted::Over(Box::new(Over { report, lives, timers, nanos: 0 })))
-    }
-
-    fn lives(
-        &self,
-        guest: Option<Instance>,
-        life: Option<Life>,
-        committed: Option<(CommitNo, Version)>,
-    ) -> Option<(Instance, Life, Head)> {
-        let (_, version) = committed?;
-        Some((guest?, life?, Head { segment: self.base.segment, version }))
+        let head = version.map(|version| Head { segment: self.base.segment, version });
+        let lives = head.and_then(|head| Some((guest.ok()?, life?, head)));
+        let results = results.filter(|_| version.is_some());
+        let report = CallReport { run: self.run, end, results, undelivered: None, conflict, attempts: 1, woken: None };
+        let made = Made { report, http, timed, posted, ordered, streams: None, joint };
+        Ok(Attempted::Over(Box::new(Over { made, lives, nanos: 0 })))
     }
 
     /// What is to be committed: what the guest has changed, and where its life stands now.
@@ -377,11 +462,14 @@ impl Attempt<'_> {
         if let Some(timer) = Timer::of(&self.entry) {
             timer.settle(enacted.session(), at)?;
         }
+        if let Some((place, _)) = message_of(&self.entry) {
+            enacted.session().txn.messages.take(place);
+        }
         let mut proposal = enacted.session().txn.propose(at)?;
         let life = match self.life {
             None => Life { birth: self.run, born: at, last: self.run, calls: 0, name: self.name.clone() },
             Some(life) => {
-                let calls = life.calls + u64::from(matches!(self.entry, Entry::Function { .. } | Entry::Timer { .. }));
+                let calls = life.calls + u64::from(!matches!(self.entry, Entry::Birth | Entry::Forked { .. }));
                 Life { last: self.run, calls, name: self.name.clone(), ..life.clone() }
             }
         };
@@ -390,8 +478,10 @@ impl Attempt<'_> {
             proposal.cells.push(cell(blobs, GUEST_KEY, self.guest)?);
             let (family, key) = (family::RESIDENT, CHECKPOINT_KEY.to_vec().into());
             proposal.cells.push(Cell { family, key, value: CellValue::Tombstone });
-            let before = self.store.view(self.base).and_then(|view| page_keys(&view));
-            for key in before.map_err(|e| Halt::host("reading the space", &e))? {
+            let view = self.store.view(self.base).map_err(|e| Halt::host("reading the space", &e))?;
+            let scheduled = schedule::cells(self.store, &view, self.schedules, at);
+            schedule::add(&mut proposal, scheduled.map_err(|e| Halt::host("reading the timers", &e))?);
+            for key in page_keys(&view).map_err(|e| Halt::host("reading the space", &e))? {
                 proposal.cells.push(Cell { family: family::PAGE, key: key.into(), value: CellValue::Tombstone });
             }
         }

@@ -9,7 +9,7 @@ use reel_abi::record::{Cell, CellValue, family};
 use reel_abi::resident::{CHECKPOINT_KEY, Checkpoint, Guest, Life, page_key, page_of};
 use reel_abi::vocabulary::{RunBegins, RunEnds};
 use reel_abi::wire::Wire;
-use reel_store::{AppendError, Blobs, Ending, Head, Proposal, ReadError, Store, Submission, View};
+use reel_store::{AppendError, Blobs, Counter, Ending, Head, Proposal, ReadError, Store, Submission, View};
 use thiserror::Error;
 use zstd::bulk::{Compressor, Decompressor};
 
@@ -81,7 +81,7 @@ pub(crate) fn store(store: &Store, clock: &Arc<dyn Clock>, keeping: &Keeping) ->
         residue: captured.residue.clone(),
     };
     cells.insert(0, cell(blobs, CHECKPOINT_KEY, &checkpoint).map_err(CheckpointError::Halt)?);
-    commit(store, clock, NAME, name, *base, cells)
+    commit(store, clock, NAME, name, *base, cells).map(|(_, head)| head)
 }
 
 /// Makes cells of a guest a version of its space, by a run of the host's own that goes by the name of the deed.
@@ -92,7 +92,19 @@ pub(crate) fn commit(
     name: &SpaceName,
     base: Head,
     cells: Vec<Cell>,
-) -> Result<Head, CheckpointError> {
+) -> Result<(RunId, Head), CheckpointError> {
+    commit_counted(store, clock, deed, (name, base), cells, Vec::new())
+}
+
+/// The same with counters.
+pub(crate) fn commit_counted(
+    store: &Store,
+    clock: &Arc<dyn Clock>,
+    deed: &str,
+    (name, base): (&SpaceName, Head),
+    cells: Vec<Cell>,
+    counters: Vec<Counter>,
+) -> Result<(RunId, Head), CheckpointError> {
     let at = WallTime(clock.wall());
     let run = store.next_run();
     let begin = begin(deed, name, base, at, keep(store.blobs(), b"")?);
@@ -100,7 +112,8 @@ pub(crate) fn commit(
     let mut reads = reel_store::ReadSet::default();
     reads.key(family::RESIDENT, reel_abi::resident::GUEST_KEY);
     let space = name.clone();
-    let commit = Proposal { at, space, base, reads, cells, counters: Vec::new(), outbox: Vec::new() };
+    let (outbox, others) = Default::default();
+    let commit = Proposal { at, space, base, reads, cells, counters, outbox, others, joined: Default::default() };
     let ending = Ending {
         at,
         outcome: Outcome::Exit { code: 0 },
@@ -113,10 +126,11 @@ pub(crate) fn commit(
     let submission = Submission { run, begun: Some(begin), frames, commit: Some(commit), ending: Some(ending) };
     let receipt = store.append(submission)?;
     let version = receipt.committed.map_or(base.version, |(_, version)| version);
-    Ok(Head { segment: base.segment, version })
+    Ok((run, Head { segment: base.segment, version }))
 }
 
-fn begin(deed: &str, name: &SpaceName, base: Head, at: WallTime, content: Digest) -> RunBegin {
+/// How a run of the host's own begins.
+pub(super) fn begin(deed: &str, name: &SpaceName, base: Head, at: WallTime, content: Digest) -> RunBegin {
     RunBegin {
         at,
         component: Digest::of(b""),
@@ -125,17 +139,20 @@ fn begin(deed: &str, name: &SpaceName, base: Head, at: WallTime, content: Digest
         args: vec![name.to_string()],
         env: Vec::new(),
         dirs: Vec::new(),
+        net: Vec::new(),
+        calls: Vec::new(),
         limits: Limits::default(),
         space: name.clone(),
         segment: base.segment,
         version: base.version,
         commit_on_failure: false,
         engine: description(),
+        trace: None,
     }
 }
 
-/// The events of the run: that it began and ended.
-fn record(
+/// The events of such a run: that it began and ended.
+pub(super) fn record(
     store: &Store,
     run: RunId,
     begin: &RunBegin,

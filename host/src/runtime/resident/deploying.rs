@@ -13,9 +13,11 @@ use thiserror::Error;
 use super::calling::{Attempt, Attempted, Beginning, CallError, CallReport, Over};
 use super::function;
 use super::household::{Awake, Household, finish};
+use super::receiving::subscribed;
+use super::schedule::{Schedule, check};
 use crate::runtime::again::Streams;
 use crate::runtime::prepare::PrepareError;
-use crate::runtime::run::ATTEMPTS;
+use crate::runtime::run::{ATTEMPTS, OPTIMISTIC_ATTEMPTS};
 use crate::txn::values::keep;
 
 /// What is to be deployed.
@@ -31,10 +33,31 @@ pub struct DeployRequest {
     pub env: Vec<(String, String)>,
     /// Host directories.
     pub dirs: Vec<DirGrant>,
+    /// Places in the network, each `HOST:PORT`.
+    pub net: Vec<String>,
+    /// Guests that it may call.
+    pub calls: Vec<SpaceName>,
+    /// Which requests it answers.
+    pub routes: Vec<String>,
     /// Bounds of each call.
     pub limits: Limits,
     /// What becomes of a call that a crash cut off.
     pub on_crash: OnCrash,
+    /// Which messages it takes.
+    pub subscriptions: Vec<Wanted>,
+    /// When it is called by itself.
+    pub schedules: Vec<Schedule>,
+}
+
+/// That a guest is to take the messages of a topic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    /// The topic.
+    pub topic: String,
+    /// The function that takes them; nothing for that of `reel:guest/inbox`.
+    pub function: Option<String>,
+    /// How often one is tried before it is a dead letter.
+    pub attempts: u32,
 }
 
 /// Why a guest cannot be deployed.
@@ -71,6 +94,8 @@ impl Household {
         if function::functions(ready.engines.engine(), &ready.component).is_empty() {
             return Err(DeployError::NothingToCall);
         }
+        let subscriptions = subscribed(request, ready.engines.engine(), &ready.component).map_err(CallError::from)?;
+        check(request, ready.engines.engine(), &ready.component).map_err(CallError::from)?;
         let guest = Guest {
             kind: GuestKind::Resident,
             at: WallTime(self.clock.wall()),
@@ -79,8 +104,13 @@ impl Household {
             program: request.program.clone(),
             env: request.env.clone(),
             dirs: request.dirs.clone(),
+            net: request.net.clone(),
+            calls: request.calls.clone(),
+            routes: request.routes.clone(),
             limits: request.limits.clone(),
             on_crash: request.on_crash.clone(),
+            name: request.name.clone(),
+            subscriptions,
         };
         let room = self.room(&request.name);
         let mut room = room.lock().await;
@@ -89,8 +119,13 @@ impl Household {
         let (mut run, mut attempt) = (self.store.next_run(), 1);
         let turn = ready.engines.turns().of(&request.name);
         loop {
-            let base = self.store.head_or_new(&request.name).map_err(CallError::from)?;
-            let mut world = (self.world)(&guest).map_err(CallError::World)?;
+            if attempt > OPTIMISTIC_ATTEMPTS {
+                turn.give_back();
+                turn.take().await;
+            }
+            // The calls before it may not be durable yet.
+            let base = self.store.newest_or_new(&request.name).map_err(CallError::from)?;
+            let mut world = self.world_of(&guest)?;
             let (streams, console) = Streams::new(std::mem::take(&mut world.console), true);
             world.console = console;
             let birth = Attempt {
@@ -104,13 +139,16 @@ impl Household {
                 entry: Entry::Birth,
                 turn: &turn,
                 again: attempt < ATTEMPTS,
+                body: None,
                 sleeps_after: self.habits.sleeps_after,
+                topics: self.topics(),
                 beginning: Beginning::Fresh,
+                schedules: &request.schedules,
             };
             match birth.make(world, None, interrupt.as_mut()).await? {
                 Attempted::Over(over) => {
-                    streams.show();
-                    let Over { report, lives, .. } = *over;
+                    let Over { mut made, lives, .. } = *over;
+                    made.streams = Some(streams);
                     if let Some((instance, life, head)) = lives {
                         if ready.plan_for(&instance).is_ok() {
                             instance.settle(&ready.births).map_err(|e| CallError::World(e.to_string()))?;
@@ -120,6 +158,8 @@ impl Household {
                         room.awake =
                             Some(Awake { instance, ready, guest, life, head, used, pages, debt, _seat: seat, saving });
                     }
+                    let (report, _) = made.durable(self).await?;
+                    self.is_deployed(&request.name);
                     return Ok(CallReport { attempts: attempt, ..report });
                 }
                 Attempted::Overtaken(next) => run = next,

@@ -52,6 +52,18 @@ pub enum FunctionError {
         /// What does not fit.
         why: String,
     },
+    /// A timer would send a message to a guest that takes none of its topic.
+    #[error("it would send itself messages of the topic {topic:?}, to which it has not subscribed")]
+    NotSubscribed {
+        /// The topic.
+        topic: String,
+    },
+    /// It is to be called at too many times.
+    #[error("it is to be called at more than {most} times")]
+    TooManyTimes {
+        /// So many may be.
+        most: usize,
+    },
     /// It takes or gives what has no text: a resource, a stream.
     #[error("{function} cannot be called from outside: {what} has no textual form")]
     NoText {

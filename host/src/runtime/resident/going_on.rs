@@ -7,7 +7,7 @@ use reel_abi::id::{RunId, Seq, SpaceName, WallTime};
 use reel_abi::resident::{Entry, OnCrash};
 use reel_store::Head;
 
-use super::calling::{Attempt, Attempted, Beginning, CallError, CallReport, Over};
+use super::calling::{Attempt, Attempted, Beginning, CallError, CallReport, Over, message_of};
 use super::cells::{call_begin, guests, lodging, results, sleeps_until};
 use super::household::{Awake, Household, Room};
 use crate::runtime::again::Streams;
@@ -95,7 +95,7 @@ impl Household {
         let interrupt = pin!(interrupt);
         let Some(awake) = room.awake.take() else { return Err(CallError::Unborn(name.clone())) };
         let turn = awake.ready.engines.turns().of(name);
-        let mut world = (self.world)(&awake.guest).map_err(CallError::World)?;
+        let mut world = self.world_of(&awake.guest)?;
         let (streams, console) = Streams::new(std::mem::take(&mut world.console), true);
         world.console = console;
         let attempt = Attempt {
@@ -106,21 +106,26 @@ impl Household {
             base: base.unwrap_or(awake.head),
             guest: &awake.guest,
             life: Some(&awake.life),
-            entry,
+            entry: entry.clone(),
             turn: &turn,
             again: false,
+            body: None,
             sleeps_after: self.habits.sleeps_after,
+            topics: self.topics(),
             beginning,
+            schedules: &[],
         };
         match attempt.make(world, Some(awake.instance), interrupt).await? {
             Attempted::Over(over) => {
-                streams.show();
-                let Over { report, lives, timers, .. } = *over;
-                if timers {
-                    self.look_at_timers(name);
-                }
+                let Over { mut made, lives, .. } = *over;
+                made.streams = Some(streams);
                 let used = self.clock.monotonic();
                 room.awake = lives.map(|(instance, life, head)| Awake { instance, life, head, used, ..awake });
+                let (report, _) = made.durable(self).await?;
+                if let Some((place, topic)) = message_of(&entry) {
+                    self.not_taken(name, place, topic, report.run, &report.end, report.conflict.is_some()).await?;
+                    self.look_at_all_messages(name);
+                }
                 Ok(report)
             }
             Attempted::Asleep(until) => {

@@ -7,40 +7,54 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
+use reel_abi::http::RequestHead;
 use reel_abi::id::{Digest, RunId, SpaceName, WallTime};
 use reel_abi::resident::{Entry, Guest, Life};
+use reel_abi::trace::Trace;
 use reel_store::{Head, Store};
-use tokio::sync::Mutex as Turnstile;
+use tokio::sync::{Mutex as Turnstile, Notify, Semaphore};
 
-use super::calling::{Attempt, Attempted, Beginning, CallError, CallReport, CallRequest, Over};
+use super::calling::{Attempt, Attempted, Beginning, CallError, Made, Over};
 use super::capture::{Pages, Taken, capture};
 use super::cells::{Lodging, lodging};
 use super::checkpoint::{self, CheckpointError, Keeping};
-use super::function;
+use super::delivery::Mail;
 use super::habits::{Debt, Habits};
 use super::instance::{Instance, Ready};
 use super::seats::Seat;
-use super::timers::{Noted, Timer};
+use super::timers::Noted;
 use super::waking::{Woken, wake};
 use crate::engine::cache::CompileError;
-use crate::port::Clock;
+use crate::port::{Clock, Topics};
 use crate::runtime::Engines;
 use crate::runtime::again::Streams;
+use crate::runtime::commit_point::all_durable;
+use crate::runtime::handlers::{Instances, Known, OCCASIONS};
+use crate::runtime::joined::Guests;
 use crate::runtime::prepare::{PrepareError, kept, refuse_missing};
 use crate::runtime::run::{ATTEMPTS, OPTIMISTIC_ATTEMPTS, Surroundings};
+use crate::runtime::subscribers::Subscribers;
 
 /// Gives the world that a call may touch, anew for each.
 pub type World = dyn Fn(&Guest) -> Result<Surroundings, String> + Send + Sync;
 
 /// The residents.
 pub struct Household {
-    pub(super) store: Store,
-    pub(super) world: Box<World>,
+    pub(in crate::runtime) store: Store,
+    world: Arc<World>,
+    callees: Arc<Guests>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) habits: Habits,
     pub(super) rooms: Mutex<BTreeMap<SpaceName, Arc<Turnstile<Room>>>>,
     pub(super) timers: Mutex<BTreeMap<SpaceName, Noted>>,
+    pub(super) mail: Mutex<Mail>,
+    pub(super) mailed: Notify,
     pub(super) taken: Arc<AtomicUsize>,
+    pub(super) subscribers: Arc<Subscribers>,
+    /// Those who are no residents, and take messages and calls at a time like them.
+    pub(in crate::runtime) instances: Arc<Instances>,
+    pub(in crate::runtime) seen: Known,
+    pub(in crate::runtime) occasions: Semaphore,
     engines: Mutex<BTreeMap<u64, Engines>>,
     ready: Mutex<BTreeMap<(Digest, u64), Arc<Ready>>>,
 }
@@ -51,6 +65,15 @@ pub(super) struct Room {
     pub(super) awake: Option<Awake>,
     /// The call that sleeps, and until when.
     pub(super) asleep: Option<(RunId, WallTime)>,
+}
+
+/// What a call comes with from outside.
+#[derive(Default)]
+pub(super) struct Arrival {
+    /// The request that it answers, and its body.
+    pub request: Option<(RequestHead, Streams)>,
+    /// The trace that it belongs to.
+    pub trace: Option<Trace>,
 }
 
 /// A resident that is awake.
@@ -87,78 +110,49 @@ impl Household {
 
     /// The same, of other habits.
     pub fn with_habits(store: Store, clock: Arc<dyn Clock>, world: Box<World>, habits: Habits) -> Self {
-        let (rooms, timers, taken, engines, ready) = Default::default();
-        Self { store, world, clock, habits, rooms, timers, taken, engines, ready }
+        let (rooms, timers, mail, mailed, taken, engines, ready) = Default::default();
+        let subscribers = Arc::new(Subscribers::new(store.clone()));
+        let world: Arc<World> = world.into();
+        let callees = Arc::new(Guests::new(store.clone(), Arc::clone(&world)));
+        let (instances, occasions) = (Arc::new(Instances::new(store.clone())), Semaphore::new(OCCASIONS as usize));
+        Self {
+            store,
+            world,
+            callees,
+            clock,
+            habits,
+            rooms,
+            timers,
+            mail,
+            mailed,
+            taken,
+            subscribers,
+            instances,
+            seen: Known::default(),
+            occasions,
+            engines,
+            ready,
+        }
     }
 
-    /// Makes the call of a timer that is due.
-    pub async fn call_for_timer(&self, name: &SpaceName, timer: &Timer) -> Result<CallReport, CallError> {
-        let (function, args) = (timer.function.clone(), vec![timer.args.clone()]);
-        let request = CallRequest { name: name.clone(), function, args };
-        self.call_for(&request, Some(timer), std::future::pending()).await
-    }
-
-    /// Calls a function. Returns when the call, and all it committed, is durable. One that was overtaken by another transaction is executed again.
-    pub async fn call(
-        &self,
-        request: &CallRequest,
-        interrupt: impl Future<Output = ()>,
-    ) -> Result<CallReport, CallError> {
-        self.call_for(request, None, interrupt).await
-    }
-
-    async fn call_for(
-        &self,
-        request: &CallRequest,
-        timer: Option<&Timer>,
-        interrupt: impl Future<Output = ()>,
-    ) -> Result<CallReport, CallError> {
-        let room = self.room(&request.name);
-        let mut room = room.lock().await;
-        let mut interrupt = pin!(interrupt);
-        if let Some((run, until)) = room.asleep {
-            if self.is_open(&request.name, run)? {
-                return Err(CallError::Asleep { name: request.name.clone(), run, until });
-            }
-            room.asleep = None;
-        }
-        let mut woken = self.rouse(&mut room, &request.name).await?;
-        if let (Some(timer), Some(awake)) = (timer, &room.awake)
-            && !timer.is_set(&self.store, &self.store.view(awake.head)?)?
-        {
-            return Err(CallError::NotSet);
-        }
-        let entry = match &room.awake {
-            Some(awake) => entry(awake, request, timer)?,
-            None => return Err(CallError::Unborn(request.name.clone())),
-        };
-        if let Some(awake) = &room.awake
-            && awake.life.name != request.name
-            && function::has_forked(&awake.ready.component)
-        {
-            let told = Entry::Forked { name: request.name.clone() };
-            let report = self.transact(&mut room, &request.name, told, &mut woken, interrupt.as_mut()).await?;
-            if !report.end.outcome.is_success() {
-                return Ok(CallReport { results: None, ..report });
-            }
-        }
-        let report = self.transact(&mut room, &request.name, entry, &mut woken, interrupt).await?;
-        if room.awake.as_ref().is_some_and(|awake| awake.debt.exceeds(&self.habits.debt) && awake.saving.is_none()) {
-            self.begin_checkpoint(&mut room, &request.name).await;
-        }
-        Ok(CallReport { woken, ..report })
+    /// The world of one call.
+    pub(in crate::runtime) fn world_of(&self, guest: &Guest) -> Result<Surroundings, CallError> {
+        let world = (self.world)(guest).map_err(CallError::World)?;
+        Ok(Surroundings { callees: Some(Arc::clone(&self.callees)), ..world })
     }
 
     /// Makes a call a transaction, again and again until nobody overtakes it.
-    async fn transact(
+    pub(super) async fn transact(
         &self,
         room: &mut Room,
         name: &SpaceName,
         entry: Entry,
+        arrival: &Arrival,
         woken: &mut Option<usize>,
         interrupt: impl Future<Output = ()>,
-    ) -> Result<CallReport, CallError> {
+    ) -> Result<Made, CallError> {
         let mut interrupt = pin!(interrupt);
+        let mut key = String::new();
         let (mut run, mut attempt) = (self.store.next_run(), 1);
         let mut turn = None;
         loop {
@@ -172,9 +166,19 @@ impl Household {
                 turn.give_back();
                 turn.take().await;
             }
-            let mut world = (self.world)(&awake.guest).map_err(CallError::World)?;
+            let mut world = self.world_of(&awake.guest)?;
             let (streams, console) = Streams::new(std::mem::take(&mut world.console), true);
             world.console = console;
+            world.http.trace = arrival.trace;
+            if let Some((head, body)) = &arrival.request {
+                world.http.request = Some(head.clone());
+                world.console.stdin = body.input();
+            }
+            // Others know its requests again, however often it is executed.
+            world.http.key.clone_from(&key);
+            let (net, calls) = (&awake.guest.net, &awake.guest.calls);
+            world.http.key_from(&mut *world.entropy, net, calls).map_err(CallError::Log)?;
+            key.clone_from(&world.http.key);
             let making = Attempt {
                 store: &self.store,
                 ready: &awake.ready,
@@ -186,24 +190,25 @@ impl Household {
                 entry: entry.clone(),
                 turn,
                 again: attempt < ATTEMPTS,
+                body: arrival.request.as_ref().map(|(_, body)| body),
                 sleeps_after: self.habits.sleeps_after,
+                topics: self.topics(),
                 beginning: Beginning::Fresh,
+                schedules: &[],
             };
             match making.make(world, Some(awake.instance), interrupt.as_mut()).await? {
                 Attempted::Over(over) => {
                     turn.give_back();
-                    streams.show();
-                    let Over { report, lives, timers, nanos } = *over;
-                    if timers {
-                        self.look_at_timers(name);
-                    }
+                    let Over { mut made, lives, nanos } = *over;
+                    made.streams = Some(streams);
+                    made.report.attempts = attempt;
                     debt.calls += 1;
-                    debt.events += report.end.events;
+                    debt.events += made.report.end.events;
                     let used = self.clock.monotonic();
                     debt.nanos += nanos;
                     room.awake =
                         lives.map(|(instance, life, head)| Awake { instance, life, head, used, debt, ..awake });
-                    return Ok(CallReport { attempts: attempt, ..report });
+                    return Ok(made);
                 }
                 Attempted::Overtaken(next) => run = next,
                 Attempted::Asleep(until) => {
@@ -225,9 +230,14 @@ impl Household {
         {
             finish(room);
         }
-        let head = self.store.head(name)?.ok_or_else(|| CallError::NoSuchGuest(name.clone()))?;
+        let nobody = || CallError::NoSuchGuest(name.clone());
+        let head = self.store.newest(name)?.ok_or_else(nobody)?;
         if room.awake.as_ref().is_some_and(|awake| awake.head == head) {
             return Ok(None);
+        }
+        if self.store.head(name)? != Some(head) {
+            // Calls are found in the log, once they are there.
+            all_durable(&self.store).await?;
         }
         let lodging = lodging(&self.store, head)?.ok_or_else(|| CallError::NoSuchGuest(name.clone()))?;
         if lodging.stopped {
@@ -340,7 +350,7 @@ impl Household {
     }
 
     /// Takes what a resident is, and leaves it to a thread to keep that.
-    async fn begin_checkpoint(&self, room: &mut Room, name: &SpaceName) {
+    pub(super) async fn begin_checkpoint(&self, room: &mut Room, name: &SpaceName) {
         if room.awake.as_ref().is_none_or(|awake| awake.ready.plan_for(&awake.instance).is_err()) {
             return;
         }
@@ -376,6 +386,24 @@ impl Household {
         self.ready_of(guest.component, &bytes, stack, &|| ())
     }
 
+    /// Who has subscribed to what.
+    pub(super) fn topics(&self) -> Arc<dyn Topics> {
+        Arc::clone(&self.subscribers) as Arc<dyn Topics>
+    }
+
+    /// A guest was deployed, so that others than before may have subscribed.
+    pub fn is_deployed(&self, name: &SpaceName) {
+        self.subscribers.forget();
+        self.look_at_timers(name);
+        self.look_at_messages(name);
+    }
+
+    /// Something was committed: messages to these, and other timers of those.
+    pub fn has_committed(&self, posted: &[SpaceName], timed: &[SpaceName]) {
+        posted.iter().for_each(|name| self.look_at_messages(name));
+        timed.iter().for_each(|name| self.look_at_timers(name));
+    }
+
     fn known(&self, digest: Digest, stack: u64) -> Option<Arc<Ready>> {
         self.ready.lock().unwrap_or_else(PoisonError::into_inner).get(&(digest, stack)).cloned()
     }
@@ -401,6 +429,12 @@ impl Household {
         Ok(Arc::clone(known.entry((digest, stack)).or_insert(ready)))
     }
 
+    /// Lets go of what is compiled for others than these; whoever is awake keeps theirs.
+    pub fn keep_only(&self, components: &[Digest]) {
+        let mut known = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|(component, _), _| components.contains(component));
+    }
+
     fn engines_of(&self, stack: u64) -> Result<Engines, CallError> {
         let mut engines = self.engines.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(engines) = engines.get(&stack) {
@@ -424,16 +458,4 @@ pub(super) fn finish(room: &mut Room) {
         }
         Err(_) => awake.pages.owe(taken),
     }
-}
-
-/// How a request enters a guest.
-fn entry(awake: &Awake, request: &CallRequest, timer: Option<&Timer>) -> Result<Entry, CallError> {
-    let engine = awake.ready.engines.engine();
-    let (name, ty) = function::find(engine, &awake.ready.component, &request.function)?;
-    let args = function::given(&name, &ty, &request.args)?;
-    let name = name.to_string();
-    Ok(match timer {
-        None => Entry::Function { name, args },
-        Some(Timer { name: key, text, .. }) => Entry::Timer { key: key.clone().into(), text: text.clone(), name, args },
-    })
 }

@@ -4,8 +4,9 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use reel_abi::types::Handle;
 use wasmtime::AsContextMut;
-use wasmtime::component::{Component, Instance as Instantiated, InstancePre, Val};
+use wasmtime::component::{Component, Instance as Instantiated, InstancePre, Resource, Val};
 
 use super::function::FunctionName;
 use crate::calls::named::Named;
@@ -112,6 +113,12 @@ impl Instance {
         }
     }
 
+    /// Something of the host's that the guest gets as an argument.
+    pub fn hand_over<T: 'static>(&mut self, handle: Handle) -> Result<Val, Stop> {
+        let any = Resource::<T>::new_own(handle.0).try_into_resource_any(&mut self.store);
+        any.map(Val::Resource).map_err(|error| stop_of(error, self.stack))
+    }
+
     /// Its memories.
     pub fn memories(&self) -> &GuestMemories {
         &self.memories
@@ -139,6 +146,6 @@ pub(crate) fn unbounded() -> Bounds<std::future::Pending<()>> {
 }
 
 /// The deadline of a run.
-pub(super) fn deadline(millis: u64) -> Option<Duration> {
+pub(in crate::runtime) fn deadline(millis: u64) -> Option<Duration> {
     (millis > 0).then(|| Duration::from_millis(millis))
 }

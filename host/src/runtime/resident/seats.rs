@@ -44,6 +44,11 @@ pub(super) fn seats() -> usize {
 }
 
 impl Household {
+    /// Residents that are in memory.
+    pub fn awake(&self) -> usize {
+        self.taken.load(Ordering::Relaxed)
+    }
+
     /// A seat, for a resident that is about to wake. If none is free, a few of those that sit is sent to sleep; who is busy stays, so that there
     /// may be more for a while than there are seats.
     pub(super) async fn seat(&self) -> Seat {

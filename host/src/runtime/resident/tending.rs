@@ -129,7 +129,7 @@ impl Household {
         let Some(last) = self.cut_off(Some(name))?.last().map(|call| call.run) else { return Ok(head) };
         let head = self.store.head(name)?.ok_or_else(|| CallError::NoSuchGuest(name.clone()))?;
         let cell = cell(self.store.blobs(), GIVEN_UP_KEY, &last).map_err(CheckpointError::Halt)?;
-        let made = checkpoint::commit(&self.store, &self.clock, "stop", name, head, vec![cell])?;
+        let (_, made) = checkpoint::commit(&self.store, &self.clock, "stop", name, head, vec![cell])?;
         (room.awake, room.asleep) = (None, None);
         Ok(made)
     }
@@ -146,7 +146,7 @@ impl Household {
         let value = if stopped { CellValue::Inline { bytes: Vec::new().into() } } else { CellValue::Tombstone };
         let cell = Cell { family: family::RESIDENT, key: STOPPED_KEY.to_vec().into(), value };
         let what = if stopped { "stop" } else { "start" };
-        let made = checkpoint::commit(&self.store, &self.clock, what, name, head, vec![cell])?;
+        let (_, made) = checkpoint::commit(&self.store, &self.clock, what, name, head, vec![cell])?;
         room.awake = None;
         Ok(made)
     }

@@ -3,6 +3,8 @@
 //! ```text
 //! bucket "reel:timers"    name of the timer -> "1795000000000 remind(\"Ada\")"                  once, at milliseconds since 1970
 //!                                              "1795000000000/3600000 tick()"                   then, and every hour
+//!                                              "1795000000000/[0 8 * * mon] tick()"             then, and every Monday at eight (UTC)
+//!                                              "1795000000000 send orders all of them"          a message to the guest itself
 //! ```
 //!
 //! The call and the end of its timer are one transaction: a timer that was due is due until its call has committed, and then never again, also if the
@@ -18,10 +20,12 @@ use reel_abi::resident::Entry;
 use reel_store::{Store, View};
 
 use super::cells::{CellsError, guests};
+use super::cron::Cron;
 use super::household::Household;
 use crate::calls::session::Session;
 use crate::gate::Halt;
 use crate::txn::buckets::{Bucket, Fault};
+use crate::txn::messages::check_topic;
 use crate::txn::values;
 
 /// The bucket of timers.
@@ -42,67 +46,142 @@ pub struct Timer {
     pub text: String,
     /// When it is due.
     pub due: WallTime,
-    /// Milliseconds until it is due again.
-    pub every: Option<u64>,
-    /// The function.
-    pub function: String,
-    /// Its arguments in WAVE.
-    pub args: String,
+    /// When it is due again.
+    pub recurs: Option<Recurs>,
+    /// What is done then.
+    pub deed: Deed,
+}
+
+/// When a timer is due again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Recurs {
+    /// After so many milliseconds.
+    Every(u64),
+    /// At the times of a crontab, as it is written.
+    Cron(String, Cron),
+}
+
+impl std::fmt::Display for Recurs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Every(millis) => write!(f, "{millis}"),
+            Self::Cron(text, _) => write!(f, "[{text}]"),
+        }
+    }
+}
+
+/// What is done when a timer is due.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Deed {
+    /// A function is called.
+    Call {
+        /// The function.
+        function: String,
+        /// Its arguments in WAVE.
+        args: String,
+    },
+    /// A message is sent to the guest itself.
+    Send {
+        /// Its topic.
+        topic: String,
+        /// What it says.
+        payload: String,
+    },
+}
+
+impl Deed {
+    /// Reads `tick("a")` or `send TOPIC PAYLOAD`.
+    pub fn parse(text: &str) -> Option<Self> {
+        if let Some(rest) = text.strip_prefix("send ") {
+            let (topic, payload) = rest.split_once(' ').unwrap_or((rest, ""));
+            check_topic(topic).ok()?;
+            return Some(Self::Send { topic: topic.to_owned(), payload: payload.to_owned() });
+        }
+        let (function, args) = text.split_once('(')?;
+        let args = args.strip_suffix(')')?;
+        Some(Self::Call { function: function.trim().to_owned(), args: args.to_owned() })
+    }
+}
+
+fn told(fault: Fault) -> Halt {
+    match fault {
+        Fault::Told(fault) => Halt::Host(format!("a timer could not be set: {fault}")),
+        Fault::Halt(halt) => halt,
+    }
 }
 
 impl Timer {
     /// Reads a timer; nothing if the value is none.
     pub fn parse(name: &[u8], value: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(value).ok()?;
-        let (when, call) = text.trim().split_once(' ')?;
-        let (due, every) = match when.split_once('/') {
-            Some((due, every)) => (due, Some(every.parse::<u64>().ok().filter(|every| *every > 0)?)),
+        let (when, call) = match text.trim().split_once("/[") {
+            Some((due, _)) if !due.contains(' ') => text.trim().split_once("] ")?,
+            _ => text.trim().split_once(' ')?,
+        };
+        let (due, recurs) = match when.split_once('/') {
             None => (when, None),
+            Some((due, every)) => match every.strip_prefix('[') {
+                Some(cron) => (due, Some(Recurs::Cron(cron.to_owned(), cron.parse().ok()?))),
+                None => (due, Some(Recurs::Every(every.parse::<u64>().ok().filter(|every| *every > 0)?))),
+            },
         };
         let due = WallTime(due.parse::<u64>().ok()?.checked_mul(1_000_000)?);
-        let (function, args) = call.trim().split_once('(')?;
-        let args = args.strip_suffix(')')?;
-        let (function, args, text) = (function.trim().to_owned(), args.to_owned(), text.to_owned());
-        Some(Self { name: name.to_vec(), text, due, every, function, args })
+        let deed = Deed::parse(call.trim())?;
+        Some(Self { name: name.to_vec(), text: text.to_owned(), due, recurs, deed })
     }
 
     /// The timer that a call is made for.
-    pub(super) fn of(entry: &Entry) -> Option<Self> {
+    pub(in crate::runtime) fn of(entry: &Entry) -> Option<Self> {
         let Entry::Timer { key, text, .. } = entry else { return None };
         Self::parse(&key.0, text.as_bytes())
     }
 
+    /// The key of its cell.
+    pub(super) fn cell(&self) -> Result<Vec<u8>, Halt> {
+        let bucket = Bucket::new(BUCKET).map_err(|fault| told(fault.into()))?;
+        Ok([bucket.prefix(), &self.name].concat())
+    }
+
     /// Whether it is set in a version of a space.
-    pub(super) fn is_set(&self, store: &Store, view: &View) -> Result<bool, CellsError> {
-        let Ok(bucket) = Bucket::new(BUCKET) else { return Ok(false) };
-        let Some(value) = view.get(family::KEY_VALUE, &[bucket.prefix(), &self.name].concat())? else {
-            return Ok(false);
-        };
+    pub(in crate::runtime) fn is_set(&self, store: &Store, view: &View) -> Result<bool, CellsError> {
+        let key = self.cell().map_err(CellsError::Damaged)?;
+        let Some(value) = view.get(family::KEY_VALUE, &key)? else { return Ok(false) };
         let bytes = values::load(store.blobs(), &value).map_err(CellsError::Damaged)?;
         Ok(bytes.as_deref() == Some(self.text.as_bytes()))
     }
 
     /// What it is set to when its call has been made at `now`: due again at the next of its times.
-    fn next(&self, now: WallTime) -> Option<String> {
-        let every = self.every?;
-        let due = self.due.0 / 1_000_000;
-        let missed = (now.0 / 1_000_000).saturating_sub(due) / every;
-        let next = due.saturating_add(every.saturating_mul(missed + 1));
-        let (_, call) = self.text.trim().split_once(' ')?;
-        Some(format!("{next}/{every} {call}"))
+    pub(super) fn next(&self, now: WallTime) -> Option<String> {
+        let (due, now) = (self.due.0 / 1_000_000, now.0 / 1_000_000);
+        let recurs = self.recurs.as_ref()?;
+        let next = match recurs {
+            Recurs::Every(every) => {
+                let missed = now.saturating_sub(due) / every;
+                due.saturating_add(every.saturating_mul(missed + 1))
+            }
+            Recurs::Cron(_, cron) => cron.after(now.max(due))?,
+        };
+        let (_, call) = match recurs {
+            Recurs::Every(_) => self.text.trim().split_once(' ')?,
+            Recurs::Cron(..) => self.text.trim().split_once("] ")?,
+        };
+        Some(format!("{next}/{recurs} {call}"))
+    }
+
+    /// Whether it is still set as it was, for the transaction of its call.
+    pub(in crate::runtime) fn holds(&self, session: &mut Session) -> Result<bool, Halt> {
+        let bucket = Bucket::new(BUCKET).map_err(|fault| told(fault.into()))?;
+        let set = session.txn.buckets.get(&bucket, &self.name).map_err(told)?;
+        Ok(set.as_deref() == Some(self.text.as_bytes()))
     }
 
     /// Ends it, or sets it to its next time, with the transaction of its call: unless the guest has changed it.
-    pub(super) fn settle(&self, session: &mut Session, now: WallTime) -> Result<(), Halt> {
-        let told = |fault| match fault {
-            Fault::Told(fault) => Halt::Host(format!("a timer could not be set: {fault}")),
-            Fault::Halt(halt) => halt,
-        };
-        let bucket = Bucket::new(BUCKET).map_err(|fault| told(fault.into()))?;
-        let Session { gate, txn, .. } = session;
-        if txn.buckets.get(&bucket, &self.name).map_err(told)?.as_deref() != Some(self.text.as_bytes()) {
+    pub(in crate::runtime) fn settle(&self, session: &mut Session, now: WallTime) -> Result<(), Halt> {
+        if !self.holds(session)? {
             return Ok(());
         }
+        let bucket = Bucket::new(BUCKET).map_err(|fault| told(fault.into()))?;
+        let Session { gate, txn, .. } = session;
         match self.next(now) {
             Some(next) => txn.buckets.set(gate, &bucket, &self.name, next.as_bytes()).map_err(told),
             None => txn.buckets.delete(gate, &bucket, &self.name).map(drop).map_err(told),
@@ -215,7 +294,7 @@ impl Household {
         deed(noted.entry(name.clone()).or_default());
     }
 
-    fn after(&self, wait: Duration) -> WallTime {
+    pub(super) fn after(&self, wait: Duration) -> WallTime {
         WallTime(self.clock.wall().saturating_add(u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX)))
     }
 }
@@ -227,12 +306,33 @@ mod tests {
     #[test]
     fn timers_are_read_and_set_again() {
         let timer = Timer::parse(b"t", b"1000/250 tick(1, \"a)\")").expect("a timer");
-        assert_eq!((timer.due, timer.every), (WallTime(1_000_000_000), Some(250)));
-        assert_eq!((timer.function.as_str(), timer.args.as_str()), ("tick", "1, \"a)\""));
+        assert_eq!((timer.due, &timer.recurs), (WallTime(1_000_000_000), &Some(Recurs::Every(250))));
+        assert_eq!(timer.deed, Deed::Call { function: "tick".into(), args: "1, \"a)\"".into() });
         assert_eq!(timer.next(WallTime(1_100_000_000)).as_deref(), Some("1250/250 tick(1, \"a)\")"));
         assert_eq!(timer.next(WallTime(1_600_000_000)).as_deref(), Some("1750/250 tick(1, \"a)\")"));
         assert_eq!(Timer::parse(b"t", b"5 f()").expect("a timer").next(WallTime(9)), None);
-        for bad in ["", "f()", "x f()", "5", "5 f", "5/0 f()", "99999999999999999999 f()", "5 f("] {
+        let monday = Timer::parse(b"t", b"60000/[0 8 * * mon] send a/b one two] (x)").expect("a timer");
+        assert_eq!(monday.deed, Deed::Send { topic: "a/b".into(), payload: "one two] (x)".into() });
+        let day = 86_400_000;
+        let next = format!("{}/[0 8 * * mon] send a/b one two] (x)", 4 * day + 8 * 3_600_000);
+        assert_eq!(monday.next(WallTime(61_000_000_000)), Some(next), "the first Monday of 1970");
+        let odd = Timer::parse(b"t", b"5 f(\"a/[b] \")").expect("a timer");
+        assert_eq!((odd.recurs, odd.deed), (None, Deed::Call { function: "f".into(), args: "\"a/[b] \"".into() }));
+        for bad in [
+            "5/[* * * *] f()",
+            "5/[* * * * * f()",
+            "5 send",
+            "5 send ",
+            "5/[0 0 31 2 *] f()",
+            "",
+            "f()",
+            "x f()",
+            "5",
+            "5 f",
+            "5/0 f()",
+            "99999999999999999999 f()",
+            "5 f(",
+        ] {
             assert_eq!(Timer::parse(b"t", bad.as_bytes()), None, "{bad}");
         }
     }

@@ -1,0 +1,3 @@
+//! What of the network a guest was granted, as plain data.
+
+pub mod grants;
