@@ -122,6 +122,12 @@ pub fn execute(args: &Args, database: &DatabaseArgs, io: &mut Io<'_>) -> Result<
     watched.ready();
     if !args.quiet {
         writeln!(io.err, "serving {}; stop it with Ctrl-C", store.dir().display())?;
+        if front.is_some() && serving.signposts.now().iter().next().is_none() {
+            writeln!(
+                io.err,
+                "no guest has a route yet: requests get 404 until `reel deploy APP.wasm --as NAME --route /` gives one"
+            )?;
+        }
     }
     let served = live::block_on(async {
         tokio::select! {

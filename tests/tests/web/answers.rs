@@ -30,6 +30,7 @@ fn what_failed_has_changed_nothing_and_is_in_the_log() {
         ("/trap", 500, "trapped", "trap"),
         ("/late-trap", 500, "trapped", "trap"),
         ("/never", 500, "never", "aborted"),
+        ("/twice", 500, "twice", "trap"),
         ("/error", 500, "error", "aborted"),
         ("/fail", 503, "failed", "aborted"),
         ("/abort", 500, "aborted", "aborted"),

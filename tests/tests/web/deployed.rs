@@ -20,6 +20,7 @@ fn a_guest_and_its_routes_are_there_at_once() {
     let (desk, server) = empty();
     let web = guest("web", Target::P2);
     assert_eq!(server.get("/hello").status, 404);
+    assert!(server.said().contains("no guest has a route yet"), "{}", server.said());
     deploy(&desk, &web, "web", &["--route", "/hello"]);
     assert_eq!((server.get("/hello").status, server.get("/count/x").status), (200, 404));
     // What another has is not taken from it; a fork is asked for nothing.

@@ -67,6 +67,13 @@ impl Guest for Web {
                     Err(error) => answer(out, 500, &[], error.to_string().as_bytes()),
                 }
             }
+            // What no safe code can do: the same handle, given away twice.
+            "twice" => {
+                count("twice");
+                let again = out.handle();
+                answer(out, 200, &[], b"first");
+                answer(unsafe { ResponseOutparam::from_handle(again) }, 200, &[], b"second");
+            }
             "never" => {
                 count("never");
             }
