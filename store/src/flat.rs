@@ -8,7 +8,9 @@
 //! Fork and rollback copy nothing, so their chains grow; the copying is done later, in the background, a bounded piece at a
 //! time, each in one transaction on the state file with how far it got. Nothing of it is in the log. Every reader gets the
 //! same from either road, at any moment of it: no commit makes the version at which a segment opens, and what is copied is
-//! what would have been found below. Only when all is copied do new views stop at the segment.
+//! what would have been found below. Only when all is copied do new views stop at the segment. That all is copied is written
+//! in a transaction of its own, after the last cells: a reader that has learned it from the newest snapshot may look for the
+//! cells in the one that is kept for reads of cells, which may be one write older.
 
 use std::collections::BTreeSet;
 
@@ -121,7 +123,7 @@ fn is_living(snapshot: &Snapshot<'_>, id: SegmentId, segment: &Segment) -> Resul
     Ok(head.is_some_and(|head| head.segment == id) && !snapshot.is_removed(&segment.space)?)
 }
 
-/// The next cells that are seen through these segments, and where to go on.
+/// The next cells that are seen through these segments, and where to go on; nowhere only if there are no more.
 fn gather(
     txn: &ReadTransaction,
     below: &[Head],
@@ -149,7 +151,8 @@ fn gather(
         }
         if all {
             let Some(next) = families.range(family.saturating_add(1)..).find(|next| **next > family) else {
-                return Ok((cells, None));
+                let rest = (!cells.is_empty()).then_some((family, Bytes(from)));
+                return Ok((cells, rest));
             };
             (family, from) = (*next, Vec::new());
         }

@@ -61,7 +61,7 @@ fn nobody_sees_it_happen() {
         assert_eq!(views(store).iter().map(content).collect::<Vec<_>>(), known);
         assert_sound(store);
     };
-    for step in 0..45 {
+    for step in 0..52 {
         store.flatten(1, 7, 1).unwrap();
         assert_eq!(before.iter().map(content).collect::<Vec<_>>(), known, "a view that was open");
         whole(&store);
@@ -87,6 +87,39 @@ fn nobody_sees_it_happen() {
     drop((txn, flats));
     std::fs::remove_file(&state).unwrap();
     whole(&open(&root.path().join("db")));
+}
+
+/// A reader may learn that all is copied from a snapshot that is one write newer than the one in which it looks for a cell.
+#[test]
+fn that_all_is_copied_is_written_after_the_last_cells() {
+    let root = tempfile::tempdir().unwrap();
+    let store = generations(&root.path().join("db"));
+    store.settle().unwrap();
+    let rows = || {
+        let copy = root.path().join("copy.redb");
+        std::fs::copy(root.path().join("db/state.redb"), &copy).unwrap();
+        let db = Database::create(&copy).unwrap();
+        let txn = redb::ReadableDatabase::begin_read(&db).unwrap();
+        let Ok(table) = txn.open_table(FLAT) else { return Vec::new() };
+        table.iter().unwrap().map(|row| row.unwrap()).map(|(id, flat)| (id.value(), flat.value().to_vec())).collect()
+    };
+    // A row is the number of the copied cells, and where to go on: 0 for nowhere.
+    let is_done = |row: &[u8]| row.last() == Some(&0) && row.len() < 4;
+    let (mut before, mut done): (Vec<(u64, Vec<u8>)>, usize) = (rows(), 0);
+    for _ in 0..52 {
+        store.flatten(1, 7, 1).unwrap();
+        let now = rows();
+        for (id, row) in now.iter().filter(|(_, row)| is_done(row)) {
+            // The later generations are made flat in the background too, in few and large steps.
+            let known = before.iter().find(|(known, _)| known == id).map(|(_, row)| row.as_slice());
+            assert!(known.is_some() || *id > 4, "cells of segment {id} were copied in the same write");
+            let Some(known) = known else { continue };
+            assert!(known == row || known.starts_with(&row[..row.len() - 1]), "{known:?}, then {row:?}");
+            done = done.max(now.iter().filter(|(_, row)| is_done(row)).count());
+        }
+        before = now;
+    }
+    assert_eq!(done, 6);
 }
 
 #[test]
