@@ -222,6 +222,22 @@ fn a_guest_that_is_stopped_takes_no_calls() {
 /// Nonsense in the place of a checkpoint, or of a page of it: the one before serves, and the next one is whole again.
 #[test]
 fn a_checkpoint_of_no_use_is_passed_over() {
+    passes_over(Habits::default());
+}
+
+/// The same where whoever goes to sleep leaves a checkpoint, as one does whose calls took long.
+#[test]
+fn a_checkpoint_of_no_use_is_passed_over_by_one_that_sleeps() {
+    passes_over(Habits { felt: Debt::default(), ..Habits::default() });
+}
+
+/// The same where there is a checkpoint after each call, on its way while the next one is made.
+#[test]
+fn a_checkpoint_of_no_use_is_passed_over_by_one_that_has_many() {
+    passes_over(Habits { debt: Debt::default(), ..Habits::default() });
+}
+
+fn passes_over(habits: Habits) {
     let nonsense = || CellValue::Inline { bytes: vec![0xff; 9].into() };
     type Spoil = fn(&Side, CellValue);
     let spoil: [(&str, Spoil); 3] = [
@@ -230,7 +246,7 @@ fn a_checkpoint_of_no_use_is_passed_over() {
         ("a page beyond", |side, value| side.write("k", family::PAGE, &page_key(7, 1 << 30), value)),
     ];
     for (what, spoil) in spoil {
-        let mut side = side();
+        let mut side = Side::new(habits);
         side.deploy("k", &keeper());
         side.call("k", &["hold", "100000", "1"]);
         side.checkpoint("k");
