@@ -1,6 +1,9 @@
 //! A self-describing view of requests and replies, for people and for JSON. It is made for showing and never read back.
 
 use crate::bytes::Bytes;
+use crate::id::{RunId, SpaceName};
+use crate::limits::LimitKind;
+use crate::outcome::Outcome;
 
 /// What a request or reply looks like from outside.
 #[derive(Debug, Clone, PartialEq)]
@@ -118,5 +121,29 @@ impl<T: Describe, E: Describe> Describe for Result<T, E> {
 impl<A: Describe, B: Describe> Describe for (A, B) {
     fn describe(&self) -> Value {
         Value::List(vec![self.0.describe(), self.1.describe()])
+    }
+}
+
+impl Describe for Outcome {
+    fn describe(&self) -> Value {
+        Value::Text(self.to_string())
+    }
+}
+
+impl Describe for RunId {
+    fn describe(&self) -> Value {
+        Value::Number(self.0)
+    }
+}
+
+impl Describe for SpaceName {
+    fn describe(&self) -> Value {
+        Value::Text(self.to_string())
+    }
+}
+
+impl Describe for LimitKind {
+    fn describe(&self) -> Value {
+        Value::Word(self.name().to_owned())
     }
 }

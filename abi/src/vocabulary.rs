@@ -12,7 +12,6 @@ use crate::faults::{Base, CasFault, KvFault, MsgFault, TxnFault};
 use crate::http::{FieldsFault, HttpFault, HttpKind, HttpPart, RequestHead, ResponseHead, SentWith};
 use crate::id::{RunId, SpaceName};
 use crate::joined::{Called, JoinFault};
-use crate::limits::LimitKind;
 use crate::message::MsgPart;
 use crate::net::{Datagram, Family, NetAddress, NetCode, NetIp, NetOption, Shutdown, Side};
 use crate::outcome::Outcome;
@@ -125,6 +124,18 @@ macro_rules! vocabulary {
                         let reply = <$Reply as Wire>::take(r)?;
                         let request = vec![$((stringify!($field), call.$field.describe())),*];
                         Ok(Self { code: $code, name: $name, class: Class::$class, request, reply: reply.describe() })
+                    })*
+                    other => Err(r.unknown("event", u64::from(other))),
+                }
+            }
+
+            /// Goes past the next event and tells only what it is. Refuses what [`EventView::take`] refuses.
+            pub fn skim(r: &mut Reader<'_>) -> Result<(u8, &'static str, Class), CodecError> {
+                match r.u8("event")? {
+                    $($code => {
+                        let (call, reply) = ($Call::take(r)?, <$Reply as Wire>::take(r)?);
+                        let _ = (&call, &reply);
+                        Ok(($code, $name, Class::$class))
                     })*
                     other => Err(r.unknown("event", u64::from(other))),
                 }
@@ -470,28 +481,4 @@ vocabulary! {
 
     /// A function of an interface that was not granted (sockets, HTTP) answered with its refusal.
     100 "net.refused" Read NetRefused { interface: String, function: String } -> ();
-}
-
-impl Describe for Outcome {
-    fn describe(&self) -> Value {
-        Value::Text(self.to_string())
-    }
-}
-
-impl Describe for RunId {
-    fn describe(&self) -> Value {
-        Value::Number(self.0)
-    }
-}
-
-impl Describe for SpaceName {
-    fn describe(&self) -> Value {
-        Value::Text(self.to_string())
-    }
-}
-
-impl Describe for LimitKind {
-    fn describe(&self) -> Value {
-        Value::Word(self.name().to_owned())
-    }
 }

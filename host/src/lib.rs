@@ -3,7 +3,7 @@
 //! Low to high, and arrows only point down: [`net`] (what of the network a guest was granted) ·
 //! [`port`] (what lies outside, as traits) · [`sockets`] (those of a guest) · [`gate`] (the one door for host calls) ·
 //! [`txn`] (what the open transaction has changed) · [`world`] (the only part with ambient authority) · [`calls`] (WASI translated
-//! into Reel's vocabulary) · [`engine`] (the only wasmtime configuration) · [`runtime`] (run, replay, resume, commit) · [`cli`].
+//! into Reel's vocabulary) · [`engine`] (the only wasmtime configuration) · [`runtime`] (run, replay, resume, commit) · [`sql`] (all of it as tables) · [`cli`].
 
 pub mod calls;
 pub mod cli;
@@ -14,5 +14,6 @@ pub mod port;
 pub mod runtime;
 pub mod server;
 pub mod sockets;
+pub mod sql;
 pub mod txn;
 pub mod world;

@@ -246,6 +246,11 @@ fn guests() {
 }
 
 #[test]
+fn questions() {
+    session("docs/questions.md", "examples/guests/clinic", &["clinic", "bank", "shop", "shop/mailer"]);
+}
+
+#[test]
 fn ledger() {
     session("examples/guests/ledger/README.md", "examples/guests/ledger", &["ledger"]);
 }

@@ -43,8 +43,11 @@ fn unsafe_code_is_in_few_files() {
         .filter(|(_, text)| text.contains("unsafe {") || text.contains("unsafe impl"))
         .map(|(name, _)| name)
         .collect();
-    let allowed = ["cache", "mapping", "memory", "pagemap"].map(|stem| format!("host/src/engine/{stem}.rs"));
-    assert_eq!(found, BTreeSet::from(allowed));
+    let engine = ["cache", "mapping", "memory", "pagemap"].map(|stem| format!("host/src/engine/{stem}.rs"));
+    // The traits by which SQLite gets at a table are unsafe to implement.
+    let mut allowed = BTreeSet::from(engine);
+    allowed.insert("host/src/sql/vtab.rs".to_owned());
+    assert_eq!(found, allowed);
 }
 
 /// Every unsafe block says why it may.
@@ -62,8 +65,8 @@ fn unsafe_code_has_its_reason() {
 }
 
 /// From low to high: a module of the host uses only what stands before it.
-const RANKS: [&str; 11] =
-    ["net", "port", "sockets", "gate", "txn", "world", "calls", "engine", "runtime", "server", "cli"];
+const RANKS: [&str; 12] =
+    ["net", "port", "sockets", "gate", "txn", "world", "calls", "engine", "runtime", "sql", "server", "cli"];
 
 #[test]
 fn arrows_point_down() {

@@ -16,7 +16,7 @@ use super::failure::Failure;
 use super::io::{Io, with_streams};
 use super::{
     admin, call, checkpoint, compact, completions, deploy, diff, follow, fork, fs, gc, history, inspect, kv, log,
-    memory, outbox, ps, queue, replay, resume, rollback, run, runs, serve, show, spaces, stop, tag, verify,
+    memory, outbox, ps, queue, replay, resume, rollback, run, runs, serve, show, spaces, sql, stop, tag, verify,
 };
 use crate::world::process;
 
@@ -28,6 +28,9 @@ pub struct Cli {
     database: DatabaseArgs,
     #[command(subcommand)]
     command: Command,
+    /// What another process is asked for, if it is not what this one was.
+    #[arg(skip)]
+    said: Option<Vec<String>>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -43,6 +46,7 @@ enum Command {
     Serve(serve::Args),
     Runs(runs::Args),
     Log(log::Args),
+    Sql(sql::Args),
     Show(show::Args),
     Replay(replay::Args),
     Resume(resume::Args),
@@ -132,7 +136,7 @@ impl Cli {
     /// Whether this command is done for another process by one that has this.
     pub fn is_served(&self, database: &Opened) -> bool {
         match &self.command {
-            Command::Runs(_) | Command::Log(_) | Command::Show(_) | Command::Spaces(_) => true,
+            Command::Runs(_) | Command::Log(_) | Command::Show(_) | Command::Spaces(_) | Command::Sql(_) => true,
             Command::Fork(_) | Command::Rollback(_) | Command::Tag(_) => true,
             Command::History(_) | Command::Diff(_) | Command::Kv(_) | Command::Ps(_) => true,
             Command::Queue(args) if args.only_reads() => true,
@@ -147,6 +151,7 @@ impl Cli {
     pub fn is_lasting(&self) -> bool {
         match &self.command {
             Command::Log(args) => args.follows(),
+            Command::Sql(_) => true,
             Command::Run(_) | Command::Call(_) | Command::Resume(_) | Command::Deploy(_) | Command::Replay(_) => true,
             Command::Verify(_) | Command::Gc(_) | Command::Compact(_) | Command::Stop(_) => true,
             Command::Fs(args) => !args.only_reads(),
@@ -160,7 +165,7 @@ impl Cli {
             Command::Queue(args) => args.only_reads(),
             Command::Fs(args) => args.only_reads(),
             Command::Spaces(args) => args.only_reads(),
-            Command::Runs(_) | Command::Log(_) | Command::Show(_) | Command::Ps(_) => true,
+            Command::Runs(_) | Command::Log(_) | Command::Show(_) | Command::Ps(_) | Command::Sql(_) => true,
             Command::History(_) | Command::Diff(_) | Command::Kv(_) | Command::Memory(_) => true,
             Command::Replay(_) | Command::Verify(_) | Command::Inspect(_) | Command::Completions(_) => true,
             Command::Call(_) | Command::Checkpoint(_) | Command::Stop(_) | Command::Start(_) => false,
@@ -194,15 +199,30 @@ impl Cli {
             Command::Inspect(args) => inspect::execute(args, io),
             Command::Completions(args) => completions::execute(args, io),
             Command::Log(args) if args.follows_all() => follow::ask(&self.database, io),
+            Command::Sql(args) => self.ask_in_sql(args, io),
             _ => self.do_or_ask(io),
         }
+    }
+
+    fn ask_in_sql(&self, args: &sql::Args, io: &mut Io<'_>) -> Result<Exit, Failure> {
+        if let Some(done) = args.early(io) {
+            return done;
+        }
+        if args.converses() {
+            return sql::converse(args.mode(), io, &mut |text, mode, io| {
+                let args = sql::Args::of(text, mode);
+                let said = Some(args.said());
+                Self { database: self.database.clone(), command: Command::Sql(args), said }.do_or_ask(io)
+            });
+        }
+        args.with_out(io, |io| self.do_or_ask(io))
     }
 
     /// Does it with the database, or lets the process do it that has it open.
     fn do_or_ask(&self, io: &mut Io<'_>) -> Result<Exit, Failure> {
         let mut brought = self.bring()?;
         let dir = self.database.dir();
-        let ask = |io: &mut Io<'_>| admin::ask(&dir, &mut brought, io).map(Access::Answered);
+        let ask = |io: &mut Io<'_>| admin::ask(&dir, self.said.as_deref(), &mut brought, io).map(Access::Answered);
         let database = match self.database.open_or(self.makes_database(), io, ask) {
             Ok(Access::Answered(done)) => return done,
             Ok(Access::Opened(database)) => database,
@@ -246,6 +266,7 @@ impl Cli {
             Command::Deploy(args) => deploy::execute(args, brought, database, flag, io),
             Command::Runs(args) => runs::execute(args, database, io),
             Command::Log(args) => log::execute(args, database, io),
+            Command::Sql(args) => sql::execute(args, database, io),
             Command::Show(args) => show::execute(args, database, io),
             Command::Spaces(args) => spaces::execute(args, database, flag, io),
             Command::History(args) => history::execute(args, database, io),

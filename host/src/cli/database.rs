@@ -10,6 +10,7 @@ use reel_abi::id::{RunId, SpaceName};
 use reel_store::{OpenError, Options, Store};
 
 use super::admin::Asker;
+use super::exit::Exit;
 use super::failure::Failure;
 use super::io::Io;
 use super::live;
@@ -105,6 +106,20 @@ impl Opened {
     /// Whether whoever gave the command wants it to stop, or this process is to.
     pub fn is_asked_to_stop(&self) -> bool {
         signals::asked() || self.asker.as_ref().is_some_and(|asker| asker.is_stopping())
+    }
+
+    /// From now on, the first signal does not end this process, or the one that asks, but is for the command: see [`Opened::is_asked_to_stop`].
+    pub fn catch_signals(&self) {
+        match &self.asker {
+            Some(asker) => asker.listen_for_signals(),
+            None => signals::catch(i32::from(Exit::INTERRUPTED.0)),
+        }
+    }
+
+    /// What says so wherever it is asked; it holds no handle of the database.
+    pub fn stopper(&self) -> impl Fn() -> bool + Send + Sync + 'static {
+        let asker = self.asker.clone();
+        move || signals::asked() || asker.as_ref().is_some_and(|asker| asker.is_stopping())
     }
 
     /// A line that tells whoever gave the command that it goes on.

@@ -1,25 +1,14 @@
 //! Times as text: RFC 3339 in UTC, so that they mean the same on every machine and in every time zone.
 
 use super::units::Span;
+pub use crate::sql::times::exact;
+use crate::sql::times::{civil, whole};
 
 const DAY: i64 = 86_400;
-
-/// `2026-01-31T14:05:09.123456789Z`.
-pub fn exact(nanos: u64) -> String {
-    format!("{}.{:09}Z", whole(nanos, 'T'), nanos % 1_000_000_000)
-}
 
 /// `2026-01-31 14:05:09`, for tables.
 pub fn short(nanos: u64) -> String {
     whole(nanos, ' ')
-}
-
-fn whole(nanos: u64, between: char) -> String {
-    let seconds = (nanos / 1_000_000_000) as i64;
-    let (year, month, day) = civil(seconds.div_euclid(DAY));
-    let of_day = seconds.rem_euclid(DAY);
-    let (hour, minute, second) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
-    format!("{year:04}-{month:02}-{day:02}{between}{hour:02}:{minute:02}:{second:02}")
 }
 
 /// A moment: a span before `now` (`5m`, `3d`), a time of day (`14:05`: the last time that it was so), a date, or RFC 3339 with `Z` or an
@@ -91,18 +80,6 @@ fn numbers<const N: usize>(text: &str, between: char, widths: &[usize; N]) -> Op
         *slot = part.parse().ok()?;
     }
     parts.next().is_none().then_some(found)
-}
-
-/// Year, month and day of a day counted from 1970-01-01 (Howard Hinnant, "chrono-compatible low-level date algorithms").
-fn civil(days: i64) -> (i64, i64, i64) {
-    let shifted = days + 719_468;
-    let era = shifted.div_euclid(146_097);
-    let of_era = shifted.rem_euclid(146_097);
-    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * of_year + 2) / 153;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-    (year_of_era + era * 400 + i64::from(month <= 2), month, of_year - (153 * shifted_month + 2) / 5 + 1)
 }
 
 /// The way back; nothing for a date that does not exist.

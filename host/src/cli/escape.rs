@@ -3,13 +3,7 @@
 
 use std::fmt::{self, Write};
 
-/// Whether a character is shown as it is.
-pub fn is_plain(c: char) -> bool {
-    !c.is_control()
-        && !matches!(c,
-            '\u{00ad}' | '\u{061c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
-            | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{fff0}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
-}
+pub use crate::sql::values::is_plain;
 
 fn put(f: &mut fmt::Formatter<'_>, c: char) -> fmt::Result {
     match c {

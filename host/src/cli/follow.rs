@@ -33,7 +33,7 @@ pub fn ask(database: &DatabaseArgs, io: &mut Io<'_>) -> Result<Exit, Failure> {
         return Err(OpenError::NotFound { dir }.into());
     }
     loop {
-        if let Some(answer) = admin::ask(&dir, &mut brought, io) {
+        if let Some(answer) = admin::ask(&dir, None, &mut brought, io) {
             return answer;
         }
         if console::is_stdout_closed() {

@@ -1,43 +1,13 @@
 //! JSON for other programs: one object on a line. Names are stable. Text from guests holds no control character, escaped or not by JSON's
 //! own rules, so that it can be shown at a terminal as well.
 
-use std::io::{self, Write};
-
 use reel_abi::id::{RunId, Seq};
 use reel_abi::value::Value;
 use reel_abi::vocabulary::EventView;
-use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
-use serde_json::ser::Formatter;
+use serde::ser::{Serialize, SerializeMap, Serializer};
 
-use super::dates;
-use super::escape::is_plain;
-
-/// Writes a value as one line.
-pub fn line(out: &mut dyn Write, value: &impl Serialize) -> io::Result<()> {
-    let mut bytes = Vec::with_capacity(256);
-    let mut serializer = serde_json::Serializer::with_formatter(&mut bytes, Plain);
-    value.serialize(&mut serializer).map_err(io::Error::other)?;
-    bytes.push(b'\n');
-    out.write_all(&bytes)
-}
-
-/// Compact, with everything escaped that is not plain.
-struct Plain;
-
-impl Formatter for Plain {
-    fn write_string_fragment<W: ?Sized + Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
-        let mut rest = fragment;
-        while let Some(at) = rest.find(|c| !is_plain(c)) {
-            writer.write_all(&rest.as_bytes()[..at])?;
-            let Some(c) = rest[at..].chars().next() else { break };
-            for unit in c.encode_utf16(&mut [0; 2]) {
-                write!(writer, "\\u{unit:04x}")?;
-            }
-            rest = &rest[at + c.len_utf8()..];
-        }
-        writer.write_all(rest.as_bytes())
-    }
-}
+use crate::sql::values::Fields;
+pub use crate::sql::values::{Json, line, time};
 
 /// An event of a run.
 pub struct Event<'a> {
@@ -62,68 +32,6 @@ impl Serialize for Event<'_> {
     }
 }
 
-struct Fields<'a>(&'a [(&'static str, Value)]);
-
-impl Serialize for Fields<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(self.0.len()))?;
-        for (name, value) in self.0 {
-            map.serialize_entry(name, &Json(value))?;
-        }
-        map.end()
-    }
-}
-
-/// A value of a request or reply.
-pub struct Json<'a>(pub &'a Value);
-
-impl Serialize for Json<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self.0 {
-            Value::Unit => serializer.serialize_unit(),
-            Value::Bool(yes) => serializer.serialize_bool(*yes),
-            Value::Number(number) => serializer.serialize_u64(*number),
-            Value::Signed(number) => serializer.serialize_i64(*number),
-            Value::Handle(handle) => serializer.serialize_u32(*handle),
-            Value::Text(text) | Value::Word(text) => serializer.serialize_str(text),
-            Value::Time(nanos) => time(*nanos, serializer),
-            Value::Duration(nanos) => {
-                let mut map = serializer.serialize_map(Some(1))?;
-                map.serialize_entry("nanos", nanos)?;
-                map.end()
-            }
-            Value::Bytes(bytes) => {
-                let mut map = serializer.serialize_map(Some(2))?;
-                map.serialize_entry("len", &bytes.len())?;
-                match std::str::from_utf8(bytes) {
-                    Ok(text) => map.serialize_entry("text", text)?,
-                    Err(_) => map.serialize_entry("base64", &base64(bytes))?,
-                }
-                map.end()
-            }
-            Value::Elsewhere { len, digest } => {
-                let mut map = serializer.serialize_map(Some(2))?;
-                map.serialize_entry("len", len)?;
-                map.serialize_entry("digest", digest)?;
-                map.end()
-            }
-            Value::List(values) => {
-                let mut seq = serializer.serialize_seq(Some(values.len()))?;
-                for value in values {
-                    seq.serialize_element(&Json(value))?;
-                }
-                seq.end()
-            }
-            Value::Record(fields) => Fields(fields).serialize(serializer),
-            Value::Failure(inner) => {
-                let mut map = serializer.serialize_map(Some(1))?;
-                map.serialize_entry("error", &Json(inner))?;
-                map.end()
-            }
-        }
-    }
-}
-
 /// Bytes as a field: `{"len", "text"}` or `{"len", "base64"}`.
 pub struct Bytes(pub Value);
 
@@ -131,14 +39,6 @@ impl Serialize for Bytes {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         Json(&self.0).serialize(serializer)
     }
-}
-
-/// A time, for people and exactly.
-pub fn time<S: Serializer>(nanos: u64, serializer: S) -> Result<S::Ok, S::Error> {
-    let mut map = serializer.serialize_map(Some(2))?;
-    map.serialize_entry("time", &dates::exact(nanos))?;
-    map.serialize_entry("nanos", &nanos)?;
-    map.end()
 }
 
 /// A time as a field.
@@ -150,23 +50,10 @@ impl Serialize for Time {
     }
 }
 
-/// RFC 4648, with padding.
-fn base64(bytes: &[u8]) -> String {
-    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for chunk in bytes.chunks(3) {
-        let group = (0..3).fold(0u32, |group, at| group << 8 | u32::from(chunk.get(at).copied().unwrap_or(0)));
-        for at in 0..4 {
-            let letter = LETTERS[(group >> (18 - 6 * at) & 63) as usize];
-            text.push(if at <= chunk.len() { char::from(letter) } else { '=' });
-        }
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sql::values::{base64, is_plain};
 
     fn text(value: &Value) -> String {
         let mut out = Vec::new();

@@ -56,6 +56,7 @@ mod serve;
 mod serving;
 mod show;
 mod spaces;
+mod sql;
 mod state;
 mod stop;
 mod style;

@@ -17,6 +17,11 @@ impl Cell {
         Self { width: width(&text), text }
     }
 
+    /// How many columns of the terminal it takes.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
     /// The same in colour.
     #[must_use]
     pub fn painted(self, paint: impl FnOnce(&str) -> String) -> Self {

@@ -85,6 +85,11 @@ pub fn read_stdin() -> io::Result<Vec<u8>> {
     Ok(chunk)
 }
 
+/// Standard input of this process, for lines.
+pub fn stdin_lines() -> impl io::BufRead {
+    io::BufReader::new(io::stdin())
+}
+
 /// Whether a person types what this process reads.
 pub fn is_stdin_terminal() -> bool {
     io::stdin().is_terminal()

@@ -50,6 +50,11 @@ pub fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     written
 }
 
+/// A file that was not there before.
+pub fn create_new(path: &Path) -> io::Result<impl Write> {
+    Ok(io::BufWriter::new(fs::OpenOptions::new().write(true).create_new(true).open(path)?))
+}
+
 /// Whether this process may make files in a directory.
 pub fn is_writable(dir: &Path) -> bool {
     rustix::fs::access(dir, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK).is_ok()

@@ -20,11 +20,8 @@ pub fn asked() -> bool {
 /// File size limit exceeded (Linux).
 const SIGXFSZ: i32 = 25;
 
-/// Ends at the first SIGINT or SIGTERM, or at once if that has come. Until it is first polled, signals have their usual effect; after the first one, the
-/// next ends the process at once with `code`, whatever it is busy with.
-pub async fn interrupt(code: i32) {
-    static LISTENING: Once = Once::new();
-    let mut asked = ASKED.subscribe();
+/// From now on, the first SIGINT or SIGTERM does not end this process: see [`asked`]. The next one does, with `code`.
+pub fn catch(code: i32) {
     // One thread for all who wait, and of its own: the others may be in a call that does not return.
     LISTENING.call_once(|| {
         let (listens, ready) = channel();
@@ -32,6 +29,20 @@ pub async fn interrupt(code: i32) {
         // From here on no signal has its usual effect, however late that thread gets a processor.
         let _ = ready.recv();
     });
+}
+
+/// What was to be stopped has been: the next signal is the first again.
+pub fn forget() {
+    ASKED.send_replace(false);
+}
+
+static LISTENING: Once = Once::new();
+
+/// Ends at the first SIGINT or SIGTERM, or at once if that has come. Until it is first polled, signals have their usual effect; after the first one, the
+/// next ends the process at once with `code`, whatever it is busy with.
+pub async fn interrupt(code: i32) {
+    let mut asked = ASKED.subscribe();
+    catch(code);
     if asked.wait_for(|asked| *asked).await.is_err() {
         pending::<()>().await;
     }

@@ -130,6 +130,8 @@ const STEPS: &[(Same, &str)] = &[
     (Same::All, "log 4 --family fs"),
     (Same::All, "log 4 --follow"),
     (Same::All, "log 99"),
+    (Same::All, "sql select(run),(space)from(runs)"),
+    (Same::All, "sql select(nothing)from(runs)"),
     (Same::All, "show 4@1"),
     (Same::All, "show 4@2 --json"),
     (Same::All, "replay 4"),

@@ -127,6 +127,12 @@ impl Asker {
         self.parting.load(Ordering::Acquire)
     }
 
+    /// From now on, its first signal is the wish that the command stops.
+    pub fn listen_for_signals(&self) {
+        // Whoever has left hears it from others.
+        drop(self.send(Tag::Live, &[]));
+    }
+
     /// Ends when it has left, or wants the command to stop; from now on, its first signal is that wish.
     pub async fn stops(&self) {
         let mut stop = self.stop.subscribe();

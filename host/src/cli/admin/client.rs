@@ -14,9 +14,15 @@ use crate::cli::live;
 use crate::world::socket::{self, Stream};
 use crate::world::{console, process, signals};
 
-/// Lets the process that has the database in `dir` open do this process's command. Nothing if nobody answers, or not this.
-pub fn ask(dir: &Path, brought: &mut Brought, io: &mut Io<'_>) -> Option<Result<Exit, Failure>> {
-    let args = process::args().into_iter().skip(1).map(|arg| arg.into_string().ok()).collect::<Option<Vec<_>>>()?;
+/// Lets the process that has the database in `dir` open do this process's command, or another one (`said`). Nothing if nobody answers, or not this.
+pub fn ask(
+    dir: &Path,
+    said: Option<&[String]>,
+    brought: &mut Brought,
+    io: &mut Io<'_>,
+) -> Option<Result<Exit, Failure>> {
+    let own = || process::args().into_iter().skip(1).map(|arg| arg.into_string().ok()).collect::<Option<Vec<_>>>();
+    let args = said.map_or_else(own, |said| Some(said.to_vec()))?;
     let program = brought.program.as_ref().map(|program| (program.name(), program.bytes.len() as u64));
     let mut stream = socket::connect(&path(dir)).ok()?;
     let request = Request { reel: VERSION.to_owned(), args, look: io.look, brought: std::mem::take(brought), program };
