@@ -15,6 +15,7 @@ pub mod message;
 pub mod net;
 pub mod outcome;
 pub mod record;
+pub mod reproducer;
 pub mod resident;
 pub mod trace;
 pub mod types;

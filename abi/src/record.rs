@@ -8,6 +8,7 @@
 //! One row is one batch of the committer: it is durable as a whole or not at all.
 
 use crate::bytes::Bytes;
+use crate::faults::Base;
 use crate::id::{CommitNo, Digest, Position, RunId, SegmentId, Seq, SpaceName, TagName, Version, WallTime};
 use crate::outcome::{DirGrant, RunBegin, RunEnd};
 use crate::{wire_enum, wire_struct};
@@ -89,6 +90,33 @@ pub mod family {
     pub const PAGE: u8 = 7;
     /// Messages that were sent to the space and not taken yet: see [`crate::message`].
     pub const QUEUE: u8 = 8;
+    /// Where a space was imported from: see [`crate::record::Origin`].
+    pub const ORIGIN: u8 = 9;
+    /// What an imported run has read of [`RESIDENT`]. Nobody lives in an imported space, so it lies apart.
+    pub const ASIDE: u8 = 10;
+}
+
+/// Key of the [`Origin`] in [`family::ORIGIN`].
+pub const ORIGIN_KEY: &[u8] = b"run";
+
+wire_struct! {
+    /// Where the run of an imported space comes from. A replay of it shows the guest the names and numbers of there.
+    pub struct Origin {
+        /// The run, as it is called here.
+        pub here: RunId,
+        /// As it was called there.
+        pub there: RunId,
+        /// How it began there.
+        pub begin: RunBegin,
+        /// The versions that it reads: as they were called there, and which they are here.
+        pub bases: Vec<(Base, Version)>,
+        /// Digest of the file.
+        pub file: Digest,
+        /// Wall-clock time of the export.
+        pub exported: WallTime,
+        /// What was redacted.
+        pub redacted: Vec<String>,
+    }
 }
 
 wire_struct! {

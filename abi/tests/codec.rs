@@ -267,3 +267,63 @@ fn format_1_is_what_it_was() {
     }
     assert_eq!(std::fs::read_to_string(path).expect("golden file"), text);
 }
+
+/// The bytes of a reproducer, but for what Zstandard makes of its contents.
+#[test]
+fn reproducer_format_1_is_what_it_was() {
+    use reel_abi::faults::Base;
+    use reel_abi::id::{CommitNo, SegmentId, Version};
+    use reel_abi::reproducer::{About, Committed, Packed, ReadRange, Reproducer, ReproducerError, State};
+    let (_, LogItem::Begun { begin, .. }) = &golden()[0] else { panic!("the first item is a begin") };
+    let cell = |key: &[u8], value| Cell { family: 4, key: Bytes(key.to_vec()), value };
+    let packed = |bytes: &[u8]| Packed { raw_len: 3, packed: Bytes(bytes.to_vec()) };
+    let frame = Frame {
+        run: RunId(17),
+        first: reel_abi::id::Seq(0),
+        count: 2,
+        opened: WallTime(1),
+        closed: WallTime(2),
+        raw_len: 5,
+        packed: Bytes(b"frame".to_vec()),
+    };
+    let file = Reproducer {
+        about: About {
+            run: RunId(17),
+            begin: begin.clone(),
+            end: None,
+            at: WallTime(9),
+            build: "reel 0.1.0".into(),
+            redacted: vec!["env:TOKEN".into()],
+        },
+        component: packed(b"component"),
+        states: vec![State {
+            base: Base { segment: SegmentId(3), version: Version(7) },
+            cells: vec![
+                cell(b"a", CellValue::Inline { bytes: Bytes(b"v".to_vec()) }),
+                cell(b"b", CellValue::Tombstone),
+            ],
+            ranges: vec![ReadRange { family: 4, from: Bytes(b"a".to_vec()), until: Some(Bytes(b"c".to_vec())) }],
+        }],
+        commits: vec![Committed {
+            number: CommitNo(5),
+            version: Version(8),
+            at: WallTime(3),
+            cells: vec![cell(b"c", CellValue::Blob { digest: Digest::of(b"c"), len: 1 })],
+        }],
+        frames: vec![frame],
+        blobs: vec![packed(b"blob")],
+    };
+    let bytes = file.to_file().expect("a file");
+    assert_eq!(Reproducer::from_file(&bytes).expect("it can be read"), file);
+    let text = format!("{}\n", hex(&bytes));
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/reproducer-1.txt");
+    if std::env::var_os("REEL_WRITE_GOLDEN").is_some() {
+        std::fs::write(path, &text).expect("write");
+    }
+    assert_eq!(std::fs::read_to_string(path).expect("golden file"), text);
+    let mut newer = bytes.clone();
+    newer[8] = 2;
+    assert_eq!(Reproducer::from_file(&newer), Err(ReproducerError::Format(2)));
+    assert_eq!(Reproducer::from_file(b"reelbug"), Err(ReproducerError::NotOne));
+    assert_eq!(Reproducer::from_file(&bytes[..bytes.len() - 1]), Err(ReproducerError::Digest));
+}

@@ -3,12 +3,14 @@
 //! Low to high, and arrows only point down: [`net`] (what of the network a guest was granted) ·
 //! [`port`] (what lies outside, as traits) · [`sockets`] (those of a guest) · [`gate`] (the one door for host calls) ·
 //! [`txn`] (what the open transaction has changed) · [`world`] (the only part with ambient authority) · [`calls`] (WASI translated
-//! into Reel's vocabulary) · [`engine`] (the only wasmtime configuration) · [`runtime`] (run, replay, resume, commit) · [`sql`] (all of it as tables) · [`cli`].
+//! into Reel's vocabulary) · [`engine`] (the only wasmtime configuration) · [`runtime`] (run, replay, resume, commit) · [`sql`]
+//! (all of it as tables) · [`lineage`] (where values come from) · [`cli`].
 
 pub mod calls;
 pub mod cli;
 pub mod engine;
 pub mod gate;
+pub mod lineage;
 pub mod net;
 pub mod port;
 pub mod runtime;

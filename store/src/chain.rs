@@ -18,7 +18,7 @@ use thiserror::Error;
 
 wire_struct! {
     /// Where a space stands: the segment it is written to and its version.
-    #[derive(Copy, Hash)]
+    #[derive(Copy, Hash, PartialOrd, Ord)]
     pub struct Head {
         /// The segment.
         pub segment: SegmentId,

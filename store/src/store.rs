@@ -15,6 +15,7 @@ use crate::chain::Head;
 use crate::committer;
 use crate::dir::Dir;
 use crate::error::{AppendError, Fault, OpenError, ReadError};
+use crate::lens::Lens;
 use crate::live::LiveLock;
 use crate::log::Log;
 use crate::merger::Merging;
@@ -38,6 +39,7 @@ use crate::view::View;
 #[derive(Debug, Clone)]
 pub struct Store {
     handle: Arc<Handle>,
+    lens: Option<Arc<Lens>>,
 }
 
 #[derive(Debug)]
@@ -108,7 +110,21 @@ impl Store {
             refused: OnceLock::new(),
             dir,
         };
-        Self { handle: Arc::new(Handle { shared: Arc::new(shared), end, committer: Mutex::new(None) }) }
+        let handle = Handle { shared: Arc::new(shared), end, committer: Mutex::new(None) };
+        Self { handle: Arc::new(handle), lens: None }
+    }
+
+    /// A handle that looks through this.
+    pub(crate) fn through(&self, lens: Lens) -> Self {
+        Self { handle: Arc::clone(&self.handle), lens: Some(Arc::new(lens)) }
+    }
+
+    pub(crate) fn without_lens(&self) -> Self {
+        Self { handle: Arc::clone(&self.handle), lens: None }
+    }
+
+    pub(crate) fn lens(&self) -> Option<&Lens> {
+        self.lens.as_deref()
     }
 
     /// The directory it is in.
@@ -165,16 +181,27 @@ impl Store {
 
     /// The segment in which a version of a space lives, through the rollbacks of its history; also if it was removed.
     pub fn head_at(&self, space: &SpaceName, version: Version) -> Result<Option<Head>, ReadError> {
-        self.shared().head_at(space, version)
+        match self.lens().and_then(|lens| lens.called(version)) {
+            Some(called) => Ok(called),
+            None => self.shared().head_at(space, version),
+        }
     }
 
     /// A space as it was at a version, which may be one that is only ordered; see [`Store::newest`].
-    pub fn view(&self, head: Head) -> Result<View, ReadError> {
+    pub fn view(&self, called: Head) -> Result<View, ReadError> {
         let shared = self.shared();
+        let head = match self.lens().and_then(|lens| lens.head(called)) {
+            Some(shown) => shown.ok_or(ReadError::NoSuchHead(called))?,
+            None => called,
+        };
         // Known before it is looked at: what is removed later is noticed when it is read.
         let retention = shared.live.read().retention.clone();
         let reach = shared.reach(head.segment);
-        Ok(View::new(self.clone(), reach, shared.seen(head, reach)?, retention))
+        let view = View::new(self.clone(), reach, (called, shared.seen(head, reach)?), retention);
+        if let Some(lens) = self.lens() {
+            lens.opened(called);
+        }
+        Ok(view)
     }
 
     /// Appends a piece of a run's record and waits until it is durable, with all blobs put before.

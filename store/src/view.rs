@@ -16,6 +16,8 @@ use crate::tables::CellKey;
 #[derive(Debug, Clone)]
 pub struct View {
     store: Store,
+    /// What it is called.
+    called: Head,
     /// How far it has to see.
     reach: Reach,
     /// The segments seen, nearest first, each with the newest version to be seen in it.
@@ -25,8 +27,13 @@ pub struct View {
 }
 
 impl View {
-    pub(crate) fn new(store: Store, reach: Reach, chain: Vec<Head>, retention: Option<Arc<Retention>>) -> Self {
-        Self { store, reach, chain, retention }
+    pub(crate) fn new(
+        store: Store,
+        reach: Reach,
+        (called, chain): (Head, Vec<Head>),
+        retention: Option<Arc<Retention>>,
+    ) -> Self {
+        Self { store, called, reach, chain, retention }
     }
 
     /// Refuses what was just read if a retention removed the version meanwhile.
@@ -36,24 +43,43 @@ impl View {
         if shared.live.read().retention.as_ref().is_none_or(same) {
             return Ok(());
         }
-        let space = shared.segment(self.head().segment, self.reach)?.map(|segment| segment.space);
-        space.map_or(Ok(()), |space| shared.check_kept(self.head(), &space, self.reach))
+        let space = shared.segment(self.chain[0].segment, self.reach)?.map(|segment| segment.space);
+        space.map_or(Ok(()), |space| shared.check_kept(self.chain[0], &space, self.reach))
     }
 
     /// The head that was asked for.
     pub fn head(&self) -> Head {
-        self.chain[0]
+        self.called
     }
 
     /// The value of a key; never a tombstone.
     pub fn get(&self, family: u8, key: &[u8]) -> Result<Option<CellValue>, ReadError> {
-        let value = value(self.store.shared(), self.reach, &self.chain, family, key)?;
+        let lens = self.store.lens();
+        let here = lens.map_or(family, |lens| lens.family(family));
+        let value = value(self.store.shared(), self.reach, &self.chain, here, key)?;
         self.check()?;
-        Ok(value.filter(|value| *value != CellValue::Tombstone))
+        let value = value.filter(|value| *value != CellValue::Tombstone);
+        if let Some(lens) = lens {
+            lens.read(self.called, family, key, value.as_ref());
+        }
+        Ok(value)
     }
 
     /// Up to `limit` keys of `[from, until)` in ascending order with their values, without tombstones.
     pub fn scan(
+        &self,
+        family: u8,
+        from: &[u8],
+        until: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<(Vec<u8>, CellValue)>, ReadError> {
+        let Some(lens) = self.store.lens() else { return self.scan_here(family, from, until, limit) };
+        let found = self.scan_here(lens.family(family), from, until, limit)?;
+        lens.scanned(self.called, (family, from, until), limit, &found);
+        Ok(found)
+    }
+
+    fn scan_here(
         &self,
         family: u8,
         from: &[u8],

@@ -259,7 +259,7 @@ fn keys(store: &Store, keys: u64) {
                WHERE space = 'main' AND bucket = 'accounts' AND key = 'customer-7777777'";
     let (time, work, row) = ask(store, one);
     println!("history of one key among {keys}: {time:.1?} (work {work:.1?})  {row}");
-    let (time, row) =
+    let (time, work, row) =
         ask(store, "SELECT value FROM kv WHERE space = 'main' AND bucket = 'accounts' AND key = 'customer-0000123'");
     println!("value of one key among {keys}: {time:.1?} (work {work:.1?})  {row}");
 }

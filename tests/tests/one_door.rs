@@ -174,7 +174,7 @@ fn crossings(lab: &Lab, bytes: &[u8], args: &[&str], stdin: &str) -> Crossings {
     let component = Component::new(engine, reel_host::engine::component::componentize(bytes).expect("component"))
         .expect("compiles");
     let clock = Arc::new(TickingClock::at(1));
-    let settings = GateSettings { limits: Limits::default(), clock, until: None, keep_payload: false };
+    let settings = GateSettings { limits: Limits::default(), clock, until: None, keep_payload: false, hears: None };
     let drops = Drops::default();
     let gate = Gate::new(Mode::Live(Recorder::new(Seq(0), Box::new(drops.clone()))), settings);
     let head = lab.store.head_or_new(&"door".parse().expect("name")).expect("head");

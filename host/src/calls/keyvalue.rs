@@ -3,7 +3,6 @@
 use reel_abi::bytes::Bytes;
 use reel_abi::faults::{CasFault, KvFault};
 use reel_abi::limits::VALUE_BYTES;
-use reel_abi::types::Payload;
 use reel_abi::vocabulary::{
     Call, KvCas, KvCasCurrent, KvDelete, KvDeleteMany, KvExists, KvGet, KvGetAt, KvGetMany, KvIncrement, KvListKeys,
     KvOpen, KvScan, KvSet, KvSetMany, KvSwap,
@@ -138,7 +137,7 @@ impl Session {
     }
 
     pub(super) fn kv_set_many(&mut self, bucket: &Resource<Bucket>, entries: Vec<(Vec<u8>, Vec<u8>)>) -> Told<()> {
-        let logged = entries.iter().map(|(key, value)| (Bytes(key.clone()), Payload::of(value))).collect();
+        let logged = entries.iter().map(|(key, value)| (Bytes(key.clone()), self.gate.hear(value))).collect();
         let call = KvSetMany { bucket: number(bucket), entries: logged };
         self.kv(bucket, call, |buckets, gate, bucket| buckets.set_many(gate, bucket, &entries))
     }

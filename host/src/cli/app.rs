@@ -15,8 +15,9 @@ use super::exit::{self, Exit};
 use super::failure::Failure;
 use super::io::{Io, with_streams};
 use super::{
-    admin, call, checkpoint, compact, completions, deploy, diff, follow, fork, fs, gc, history, inspect, kv, log,
-    memory, outbox, ps, queue, replay, resume, rollback, run, runs, serve, show, spaces, sql, stop, tag, verify,
+    admin, call, checkpoint, compact, completions, deploy, diff, export, follow, fork, fs, gc, history, impact, import,
+    inspect, kv, log, memory, outbox, ps, queue, replay, resume, rollback, run, runs, serve, show, spaces, sql, stop,
+    tag, verify, why,
 };
 use crate::world::process;
 
@@ -50,9 +51,13 @@ enum Command {
     Show(show::Args),
     Replay(replay::Args),
     Resume(resume::Args),
+    Export(export::Args),
+    Import(import::Args),
     Spaces(spaces::Args),
     History(history::Args),
     Diff(diff::Args),
+    Why(why::Args),
+    Impact(impact::Args),
     Fork(fork::Args),
     Rollback(rollback::Args),
     Tag(tag::Args),
@@ -139,6 +144,7 @@ impl Cli {
             Command::Runs(_) | Command::Log(_) | Command::Show(_) | Command::Spaces(_) | Command::Sql(_) => true,
             Command::Fork(_) | Command::Rollback(_) | Command::Tag(_) => true,
             Command::History(_) | Command::Diff(_) | Command::Kv(_) | Command::Ps(_) => true,
+            Command::Why(_) | Command::Impact(_) => true,
             Command::Queue(args) if args.only_reads() => true,
             Command::Fs(args) if args.only_reads() => true,
             Command::Serve(_) | Command::Inspect(_) | Command::Completions(_) => false,
@@ -153,6 +159,7 @@ impl Cli {
             Command::Log(args) => args.follows(),
             Command::Sql(_) => true,
             Command::Run(_) | Command::Call(_) | Command::Resume(_) | Command::Deploy(_) | Command::Replay(_) => true,
+            Command::Export(_) | Command::Import(_) | Command::Why(_) | Command::Impact(_) => true,
             Command::Verify(_) | Command::Gc(_) | Command::Compact(_) | Command::Stop(_) => true,
             Command::Fs(args) => !args.only_reads(),
             _ => false,
@@ -167,11 +174,12 @@ impl Cli {
             Command::Spaces(args) => args.only_reads(),
             Command::Runs(_) | Command::Log(_) | Command::Show(_) | Command::Ps(_) | Command::Sql(_) => true,
             Command::History(_) | Command::Diff(_) | Command::Kv(_) | Command::Memory(_) => true,
+            Command::Why(_) | Command::Impact(_) => true,
             Command::Replay(_) | Command::Verify(_) | Command::Inspect(_) | Command::Completions(_) => true,
             Command::Call(_) | Command::Checkpoint(_) | Command::Stop(_) | Command::Start(_) => false,
             Command::Fork(_) | Command::Rollback(_) | Command::Tag(_) | Command::Run(_) | Command::Deploy(_) => false,
             Command::Resume(_) | Command::Outbox(_) | Command::Gc(_) | Command::Compact(_) => false,
-            Command::Serve(_) => false,
+            Command::Serve(_) | Command::Export(_) | Command::Import(_) => false,
         }
     }
 
@@ -198,6 +206,7 @@ impl Cli {
             Command::Serve(args) => serve::execute(args, &self.database, io),
             Command::Inspect(args) => inspect::execute(args, io),
             Command::Completions(args) => completions::execute(args, io),
+            Command::Replay(args) if args.is_of_file() => replay::execute_file(args, io),
             Command::Log(args) if args.follows_all() => follow::ask(&self.database, io),
             Command::Sql(args) => self.ask_in_sql(args, io),
             _ => self.do_or_ask(io),
@@ -241,7 +250,7 @@ impl Cli {
     /// Whether it makes the database if there is none.
     fn makes_database(&self) -> bool {
         match &self.command {
-            Command::Run(_) | Command::Deploy(_) => true,
+            Command::Run(_) | Command::Deploy(_) | Command::Import(_) => true,
             Command::Fs(args) => args.makes_database(),
             _ => false,
         }
@@ -253,6 +262,8 @@ impl Cli {
             Command::Run(args) => args.bring(),
             Command::Deploy(args) => args.bring(),
             Command::Replay(args) => args.bring(),
+            Command::Export(args) => args.bring(),
+            Command::Import(args) => args.bring(),
             Command::Fs(args) => args.bring(),
             Command::Queue(args) => args.bring(),
             _ => Ok(Brought::default()),
@@ -271,6 +282,8 @@ impl Cli {
             Command::Spaces(args) => spaces::execute(args, database, flag, io),
             Command::History(args) => history::execute(args, database, io),
             Command::Diff(args) => diff::execute(args, database, io),
+            Command::Why(args) => why::execute(args, database, io),
+            Command::Impact(args) => impact::execute(args, database, io),
             Command::Call(args) => call::execute(args, database, flag, io),
             Command::Checkpoint(args) => checkpoint::execute(args, database, io),
             Command::Stop(args) => stop::stop(args, database, io),
@@ -284,6 +297,8 @@ impl Cli {
             Command::Tag(args) => tag::execute(args, database, flag, io),
             Command::Fs(args) => args.execute(&brought, database, io),
             Command::Replay(args) => replay::execute(args, brought, database, io),
+            Command::Export(args) => export::execute(args, &brought, database, io),
+            Command::Import(args) => import::execute(args, brought, database, io),
             Command::Resume(args) => resume::execute(args, database, flag, io),
             Command::Verify(args) => verify::execute(args, database, io),
             Command::Outbox(args) => outbox::execute(args, database, io),

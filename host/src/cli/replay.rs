@@ -1,6 +1,7 @@
 //! `reel replay`: executes a run again from its log, touching nothing real, and compares all.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -25,13 +26,15 @@ use crate::calls::session::Console;
 use crate::port::Clock;
 use crate::runtime::{Engines, ReplayReport, ReplayRequest, Verdict, replay};
 use crate::world::clock::HostClock;
+use crate::world::console::{HostError, HostOutput};
 
 /// Execute a run again from its log, touching nothing real, and compare everything
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = "Exit code 0: the same; 10: it diverged, and a page says where; 11: it cannot be replayed.")]
 pub struct Args {
-    /// The run, or `last`
-    run: RunRef,
+    /// The run, or `last`, or a file that `reel export` has written
+    #[arg(value_name = "RUN|FILE.reel")]
+    run: What,
     /// Stop before this event
     #[arg(long, value_name = "SEQ")]
     until: Option<u64>,
@@ -46,7 +49,33 @@ pub struct Args {
     json: bool,
 }
 
+/// What is replayed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum What {
+    /// A run of the database.
+    Run(RunRef),
+    /// One that is in a file.
+    File(PathBuf),
+}
+
+impl FromStr for What {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.parse() {
+            Ok(run) => Ok(Self::Run(run)),
+            Err(_) if text.ends_with(".reel") || text.contains('/') => Ok(Self::File(text.into())),
+            Err(why) => Err(why),
+        }
+    }
+}
+
 impl Args {
+    /// Whether it needs no database.
+    pub fn is_of_file(&self) -> bool {
+        matches!(self.run, What::File(_))
+    }
+
     /// What it needs of the place where it was given.
     pub fn bring(&self) -> Result<Brought, Failure> {
         let with = self.with.as_deref().map(program::load).transpose().map_err(|f| f.with_exit(Exit::NO_REPLAY))?;
@@ -57,7 +86,8 @@ impl Args {
 /// Replays the run; the exit code is the verdict.
 pub fn execute(args: &Args, brought: Brought, database: &Opened, io: &mut Io<'_>) -> Result<Exit, Failure> {
     let (with, store) = (brought.program, &database.store);
-    let record = args.run.find(store)?;
+    let What::Run(run) = &args.run else { return execute_file(args, io) };
+    let record = run.find(store)?;
     check(&record)?;
     let logged = store.frames(record.run, Seq(0))?.last().map_or(0, |frame| frame.next().0);
     if let Some(until) = args.until.filter(|until| *until > logged) {
@@ -78,6 +108,43 @@ pub fn execute(args: &Args, brought: Brought, database: &Opened, io: &mut Io<'_>
     let took = watch.elapsed();
     progress.finish();
     let report = report?;
+    let exit = exit(&report.verdict);
+    let said = match args.json {
+        true => json::line(io.out, &Json::of(&report, took)),
+        false => say(&report, took, args.show_output, io),
+    };
+    match said.map_err(Failure::from) {
+        Err(failure) if !failure.is_silent() => Err(failure),
+        _ => Ok(exit),
+    }
+}
+
+/// Replays a file, in a database that is made for it and is gone afterwards.
+pub fn execute_file(args: &Args, io: &mut Io<'_>) -> Result<Exit, Failure> {
+    let What::File(path) = &args.run else { return Err(Failure::usage("that is no file")) };
+    let with = args.bring()?.program;
+    let checked = super::import::checked(path)?;
+    let progress = super::progress::Progress::here(io.look.err_terminal && !args.show_output);
+    progress.begin(&format!("replaying {}", path.display()));
+    let watch = Arc::new(Stopwatch::default());
+    let console = match args.show_output {
+        true => {
+            Console { stdin: None, stdout: Some(Box::new(HostOutput)), stderr: Some(Box::new(HostError)), echo: true }
+        }
+        false => Console::default(),
+    };
+    let request = |run| ReplayRequest {
+        run,
+        until: args.until.map(Seq),
+        with: with.map(|program| program.bytes),
+        keep_payload: false,
+    };
+    let report = super::export::replayed(&checked, request, console, Arc::clone(&watch) as Arc<dyn Clock>);
+    let took = watch.elapsed();
+    progress.finish();
+    let mut report = report?;
+    // As it was called where it ran: what is told is about that one.
+    report.record.run = checked.file.about.run;
     let exit = exit(&report.verdict);
     let said = match args.json {
         true => json::line(io.out, &Json::of(&report, took)),

@@ -120,21 +120,25 @@ pub fn execute(args: &Args, database: &DatabaseArgs, io: &mut Io<'_>) -> Result<
         writeln!(io.err, "metrics at http://{address}/metrics")?;
     }
     watched.ready();
-    if !args.quiet {
-        writeln!(io.err, "serving {}; stop it with Ctrl-C", store.dir().display())?;
-        if front.is_some() && serving.signposts.now().iter().next().is_none() {
-            writeln!(
-                io.err,
-                "no guest has a route yet: requests get 404 until `reel deploy APP.wasm --as NAME --route /` gives one"
-            )?;
-        }
-    }
     let served = live::block_on(async {
+        // Whoever reads that it serves may send signals.
+        signals::catch(i32::from(Exit::INTERRUPTED.0));
+        let again = read_again(certificates.as_deref());
+        if !args.quiet {
+            writeln!(io.err, "serving {}; stop it with Ctrl-C", store.dir().display())?;
+            if front.is_some() && serving.signposts.now().iter().next().is_none() {
+                writeln!(
+                    io.err,
+                    "no guest has a route yet: requests get 404 until `reel deploy APP.wasm --as NAME --route /` gives one"
+                )?;
+            }
+        }
         tokio::select! {
             () = tend(&household, left, (&handlers, requests), &opened.running, args.idle.millis) => {}
-            () = read_again(certificates.as_deref()) => {}
+            () = again => {}
         }
-    });
+        Ok::<_, std::io::Error>(())
+    })?;
     watched.draining();
     if let Some(front) = front {
         front.stop();
@@ -212,13 +216,16 @@ impl From<CertificatesError> for Failure {
 }
 
 /// Reads the certificates again whenever that is asked for.
-async fn read_again(certificates: Option<&Certificates>) {
-    let Some(certificates) = certificates else { return std::future::pending().await };
-    signals::hangups(|| match certificates.reread() {
-        Ok(()) => tracing::info!("the certificates were read again"),
-        Err(error) => tracing::error!(%error, "the certificates stay as they were"),
-    })
-    .await;
+fn read_again(certificates: Option<&Certificates>) -> impl Future<Output = ()> {
+    let hangups = certificates.map(|certificates| (certificates, signals::Hangups::caught()));
+    async move {
+        let Some((certificates, hangups)) = hangups else { return std::future::pending().await };
+        let read = || match certificates.reread() {
+            Ok(()) => tracing::info!("the certificates were read again"),
+            Err(error) => tracing::error!(%error, "the certificates stay as they were"),
+        };
+        hangups.each(read).await;
+    }
 }
 
 /// Does what is to be done in time, until the process is to stop.

@@ -20,4 +20,4 @@ mod passage;
 pub mod recorder;
 
 pub use halt::Halt;
-pub use passage::{Gate, GateSettings, Mode, Usage};
+pub use passage::{Gate, GateSettings, Hears, Mode, Usage};

@@ -34,6 +34,9 @@ pub enum Mode {
     Resume(Cursor, Option<Recorder>),
 }
 
+/// Hears of payloads as they become part of events.
+pub type Hears = Arc<dyn Fn(&[u8]) + Send + Sync>;
+
 /// How a gate is set up.
 pub struct GateSettings {
     /// The bounds it watches over.
@@ -44,6 +47,8 @@ pub struct GateSettings {
     pub until: Option<Seq>,
     /// Keep the bytes of the last payload, for [`Gate::take_payload`].
     pub keep_payload: bool,
+    /// Who hears of each payload.
+    pub hears: Option<Hears>,
 }
 
 /// What a run has used so far.
@@ -188,6 +193,15 @@ impl Gate {
     pub fn payload(&mut self, bytes: &[u8]) -> Payload {
         if self.settings.keep_payload {
             self.payload = Some(bytes.to_vec());
+        }
+        self.hear(bytes)
+    }
+
+    /// The same for one of several in an event, which is not kept.
+    #[inline]
+    pub fn hear(&self, bytes: &[u8]) -> Payload {
+        if let Some(hears) = &self.settings.hears {
+            hears(bytes);
         }
         Payload::of(bytes)
     }

@@ -96,8 +96,13 @@ impl FilesAt {
         let tree = Tree::new(Lower::Space(Snapshot::new(store.view(head)?)), true, 0);
         let files = Files::new(store.clone(), vec![tree]);
         let root = Place { tree: 0, node: crate::txn::tree::root() };
-        let settings =
-            GateSettings { limits: Limits::default(), clock: Arc::new(NoClock), until: None, keep_payload: false };
+        let settings = GateSettings {
+            limits: Limits::default(),
+            clock: Arc::new(NoClock),
+            until: None,
+            keep_payload: false,
+            hears: None,
+        };
         Ok(Self { files, gate: Gate::new(Mode::Live(Recorder::new(Seq(0), Box::new(NoLog))), settings), root })
     }
 

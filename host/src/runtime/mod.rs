@@ -28,6 +28,7 @@ pub mod paths;
 pub mod prepare;
 pub mod reached;
 pub mod replay;
+pub mod reproduce;
 pub mod resident;
 pub mod run;
 mod session;

@@ -17,6 +17,7 @@ use super::engines::Engines;
 use super::handlers::occasion;
 use super::joined::{Again, Joint, Replaying, replay_joined};
 use super::prepare::{PrepareError, compiled, kept, ready};
+use super::reproduce::origin::{AsItRan, as_it_ran};
 use super::resident;
 use super::resident::cells::{CellsError, call_begin};
 use super::resident::replaying::CallReplay;
@@ -30,7 +31,7 @@ use crate::engine::config::description;
 use crate::gate::cursor::Cursor;
 use crate::gate::divergence::{Divergence, Hint, Mismatch};
 use crate::gate::recorder::Recorder;
-use crate::gate::{Halt, Mode};
+use crate::gate::{Halt, Hears, Mode};
 use crate::port::Clock;
 
 /// Events shown on each side of a divergence.
@@ -128,10 +129,23 @@ pub async fn replay(
     console: Console,
     on_compile: &dyn Fn(),
 ) -> Result<ReplayReport, ReplayError> {
+    replay_heard(store, engines, request, clock, console, on_compile, None).await
+}
+
+/// The same, and `hears` is told of all payloads.
+pub(super) async fn replay_heard(
+    store: &Store,
+    engines: &Engines,
+    request: ReplayRequest,
+    clock: Arc<dyn Clock>,
+    console: Console,
+    on_compile: &dyn Fn(),
+    hears: Option<Hears>,
+) -> Result<ReplayReport, ReplayError> {
     let run = request.run;
     let record = store.run(run)?.ok_or(ReplayError::NoSuchRun(run))?;
-    let begin = &record.begin;
-    let options = GateOptions { until: request.until, keep_payload: request.keep_payload };
+    let AsItRan { store, run: there, begin } = &as_it_ran(store, &record)?;
+    let options = GateOptions { until: request.until, keep_payload: request.keep_payload, hears };
     let binary;
     let (digest, bytes) = match &request.with {
         Some(bytes) => (Digest::of(bytes), bytes),
@@ -171,7 +185,7 @@ pub async fn replay(
     let other = request.with.as_ref().is_some_and(|bytes| Digest::of(bytes) != begin.component);
     let mode = Mode::Replay(Cursor::new(Box::new(LoggedFrames::new(store, run)?)));
     let dirs = begin.dirs.iter().map(|_| None).collect();
-    let mut session = session_of(store, run, begin, mode, clock, None, console, dirs, &options)?;
+    let mut session = session_of(store, *there, begin, mode, clock, None, console, dirs, &options)?;
     let stop = match target.begin(&mut session.gate) {
         Err(halt) => halted(halt)?,
         Ok(()) => {

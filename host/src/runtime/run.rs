@@ -343,6 +343,7 @@ struct Parts {
 pub(crate) struct GateOptions {
     pub until: Option<Seq>,
     pub keep_payload: bool,
+    pub hears: Option<crate::gate::Hears>,
 }
 
 /// The session of a run, live or not: the same trees, setup and gate.

@@ -52,7 +52,8 @@ pub(super) fn session_over(
     let net = Grants::parse(&begin.net).unwrap_or_default();
     let calls = begin.calls.clone();
     let setup = Setup { args: begin.args.clone(), env: begin.env.clone(), preopens, net, calls };
-    let settings =
-        GateSettings { limits: begin.limits.clone(), clock, until: options.until, keep_payload: options.keep_payload };
+    let GateOptions { until, keep_payload, hears } = options;
+    let (until, keep_payload, hears) = (*until, *keep_payload, hears.clone());
+    let settings = GateSettings { limits: begin.limits.clone(), clock, until, keep_payload, hears };
     Session::new(Gate::new(mode, settings), txn, setup, console, entropy, store.clone(), None)
 }

@@ -34,6 +34,9 @@ pub enum Narrows {
     ToPart,
 }
 
+/// Begins to read rows.
+pub type Open = fn(&Arc<View>, Wanted) -> Result<Box<dyn Rows>, SqlError>;
+
 /// A table.
 pub struct Table {
     /// Its name.
@@ -45,7 +48,7 @@ pub struct Table {
     /// Columns by which less is read, if they are compared.
     pub narrowed_by: &'static [(usize, Narrows)],
     /// Makes its rows.
-    pub open: fn(&Arc<View>, Wanted) -> Result<Box<dyn Rows>, SqlError>,
+    pub open: Open,
 }
 
 impl std::fmt::Debug for Table {

@@ -21,5 +21,6 @@ pub mod incoming;
 pub mod listening;
 pub mod net;
 pub mod process;
+pub mod scratch;
 pub mod signals;
 pub mod socket;

@@ -6,7 +6,7 @@ use std::sync::{LazyLock, Once};
 
 use tokio::runtime::Builder;
 use tokio::select;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 /// Whether the first SIGINT or SIGTERM has come.
@@ -69,15 +69,23 @@ fn listen(code: i32, listens: Sender<()>) {
     }
 }
 
-/// Calls `then` whenever SIGHUP comes, which does not end the process from the first poll on. Never ends.
-pub async fn hangups(mut then: impl FnMut()) {
-    match signal(SignalKind::hangup()) {
-        Ok(mut hangups) => {
-            while hangups.recv().await.is_some() {
+/// SIGHUPs, which do not end this process any more.
+pub struct Hangups(Option<Signal>);
+
+impl Hangups {
+    /// From now on they are caught. To be called where tokio runs.
+    pub fn caught() -> Self {
+        let signals = signal(SignalKind::hangup());
+        Self(signals.inspect_err(|error| tracing::warn!(%error, "SIGHUP cannot be waited for")).ok())
+    }
+
+    /// Calls `then` whenever one comes. Never ends.
+    pub async fn each(mut self, mut then: impl FnMut()) {
+        if let Some(signals) = &mut self.0 {
+            while signals.recv().await.is_some() {
                 then();
             }
         }
-        Err(error) => tracing::warn!(%error, "SIGHUP cannot be waited for"),
+        pending().await
     }
-    pending().await
 }

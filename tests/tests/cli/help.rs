@@ -2,7 +2,7 @@
 
 use reel_tests::reel::Desk;
 
-const COMMANDS: [&[&str]; 40] = [
+const COMMANDS: [&[&str]; 44] = [
     &["--help"],
     &["run", "--help"],
     &["deploy", "--help"],
@@ -18,9 +18,13 @@ const COMMANDS: [&[&str]; 40] = [
     &["show", "--help"],
     &["replay", "--help"],
     &["resume", "--help"],
+    &["export", "--help"],
+    &["import", "--help"],
     &["spaces", "--help"],
     &["history", "--help"],
     &["diff", "--help"],
+    &["why", "--help"],
+    &["impact", "--help"],
     &["fork", "--help"],
     &["rollback", "--help"],
     &["tag", "--help"],

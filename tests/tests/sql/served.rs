@@ -65,7 +65,7 @@ fn a_server_answers_as_this_process_does() {
     let server = serve(&desk);
     let served: Vec<_> = questions.iter().map(|text| ask(&desk, text)).collect();
     assert_eq!(alone, served);
-    let wrong = desk.reel(&["sql", "SELECT * FROM nothing"]);
+    let wrong = desk.reel(&["sql", "SELECT * FROM nowhere"]);
     assert!(wrong.code == Some(2) && wrong.err.contains("no such table"));
     assert_eq!(desk.reel_reading(&["sql"], b"SELECT 1 AS a;\nSELECT 2 AS b;\n").well(), "a\n1\nb\n2\n");
     desk.reel(&["sql", "--out", "answer.json", "--json", "SELECT 1 AS a"]).is(0, "", "");

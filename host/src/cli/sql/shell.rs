@@ -56,8 +56,7 @@ pub fn converse(
         writeln!(io.err, "reel sql: .help tells more, .quit ends it")?;
     }
     let mut question = String::new();
-    loop {
-        let Some(line) = lines.next(if question.is_empty() { PROMPT } else { MORE })? else { break };
+    while let Some(line) = lines.next(if question.is_empty() { PROMPT } else { MORE })? {
         let Some(line) = line else {
             question.clear();
             continue;

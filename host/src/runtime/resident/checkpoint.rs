@@ -160,8 +160,13 @@ pub(super) fn record(
 ) -> Result<(Vec<reel_abi::record::Frame>, crate::gate::Usage), Halt> {
     let sink = LogSink::new(store.clone(), run, Some(begin.clone()));
     let mode = Mode::Live(Recorder::new(Seq(0), Box::new(sink.clone())));
-    let settings =
-        GateSettings { limits: begin.limits.clone(), clock: Arc::clone(clock), until: None, keep_payload: false };
+    let settings = GateSettings {
+        limits: begin.limits.clone(),
+        clock: Arc::clone(clock),
+        until: None,
+        keep_payload: false,
+        hears: None,
+    };
     let mut gate = Gate::new(mode, settings);
     gate.pass(RunBegins {}, |_, _| Ok(()))?;
     gate.finish(RunEnds { outcome: Outcome::Exit { code: 0 }, memory: None })?;

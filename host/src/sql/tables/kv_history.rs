@@ -60,10 +60,13 @@ pub const TABLE: Table = Table {
 /// Changes of one key that are read.
 const CHANGES: usize = 1_000_000;
 
+/// The commits of a space, those of its origins among them.
+type Commits = std::vec::IntoIter<(SpaceName, VersionRecord)>;
+
 fn open(view: &Arc<View>, wanted: Wanted) -> Result<Box<dyn Rows>, SqlError> {
     let view = Arc::clone(view);
     let mut spaces = spaces(&view, &wanted, SPACE).into_iter();
-    let mut commits: Option<(SpaceName, Head, std::vec::IntoIter<(SpaceName, VersionRecord)>)> = None;
+    let mut commits: Option<(SpaceName, Head, Commits)> = None;
     Ok(Batches::boxed(move || {
         loop {
             view.check()?;
