@@ -11,11 +11,10 @@
 //! GET  /shop/orders/KEY
 //! ```
 
-mod http;
 mod orders;
 mod payment;
 
-use http::{Refusal, answer, body, field};
+use json_http::{Refusal, answer, body, field};
 use serde_json::{Value, json, to_value};
 use wasip2::exports::http::incoming_handler::Guest;
 use wasip2::http::types::{IncomingRequest, Method, ResponseOutparam};

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use reel_guest::{Bucket, Message, Range, savepoint};
 use serde::{Deserialize, Serialize};
 
-use crate::http::Refusal;
+use json_http::Refusal;
 use crate::payment;
 
 /// Most of a thing that one order can have.

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use wasip2::http::outgoing_handler::handle;
 use wasip2::http::types::{Fields, IncomingResponse, Method, OutgoingBody, OutgoingRequest, Scheme};
 
-use crate::http::{Refusal, read, write};
+use json_http::{Refusal, read, write};
 
 /// How often it is asked until there is an answer.
 const TRIES: u32 = 2;

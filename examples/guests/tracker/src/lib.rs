@@ -9,12 +9,11 @@
 //! POST /shipments/ID/positions     {"at": [LAT, LON]}
 //! ```
 
-mod http;
 mod live;
 mod place;
 mod shipments;
 
-use http::{Refusal, answer, body, send};
+use json_http::{Refusal, answer, body, send};
 use serde_json::{Value, json, to_value};
 use wasip2::exports::http::incoming_handler::Guest;
 use wasip2::http::types::{IncomingRequest, Method, ResponseOutparam};

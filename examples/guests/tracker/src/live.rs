@@ -11,7 +11,7 @@ use wasip2::clocks::monotonic_clock::subscribe_duration;
 use wasip2::http::types::{IncomingRequest, OutgoingBody, ResponseOutparam};
 use wasip2::io::streams::OutputStream;
 
-use crate::http::{Refusal, answer, begin, field, write};
+use json_http::{Refusal, answer, begin, field, write};
 use crate::shipments;
 
 /// How long an answer lasts.

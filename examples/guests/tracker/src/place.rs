@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::http::Refusal;
+use json_http::Refusal;
 
 /// A degree of latitude.
 const KM_A_DEGREE: f64 = 111.195;

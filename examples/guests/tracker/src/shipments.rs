@@ -7,7 +7,7 @@ use reel_guest::{Bucket, Message, Range};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::http::Refusal;
+use json_http::Refusal;
 use crate::place::Place;
 
 /// Whoever is so near has arrived.

@@ -1,6 +1,7 @@
 //! `reel sql`: questions to the log and all state, in SQL.
 
 mod output;
+mod parquet;
 mod shell;
 
 use std::io::Write;
@@ -26,11 +27,11 @@ pub struct Args {
     /// One JSON object a line
     #[arg(long, conflicts_with_all = ["csv", "parquet"])]
     json: bool,
-    /// Comma-separated values (RFC 4180), the names of the columns first
+    /// Comma-separated values (RFC 4180, with plain line ends), the names of the columns first
     #[arg(long, conflicts_with = "parquet")]
     csv: bool,
-    /// Apache Parquet (not in this build: an error)
-    #[arg(long)]
+    /// Apache Parquet: columns of one type each, compressed; into a file or a pipe
+    #[arg(long, requires = "text")]
     parquet: bool,
     /// Write the answer to this file, which must not be there yet
     #[arg(long, value_name = "FILE", requires = "text")]
@@ -43,8 +44,8 @@ pub struct Args {
 impl Args {
     /// A question and how it is to be answered.
     pub fn of(text: &str, mode: Mode) -> Self {
-        let (json, csv) = (mode == Mode::Json, mode == Mode::Csv);
-        Self { text: Some(text.to_owned()), json, csv, parquet: false, out: None, schema: false }
+        let (json, csv, parquet) = (mode == Mode::Json, mode == Mode::Csv, mode == Mode::Parquet);
+        Self { text: Some(text.to_owned()), json, csv, parquet, out: None, schema: false }
     }
 
     /// Whether questions are read one after the other.
@@ -58,6 +59,7 @@ impl Args {
             Mode::Table => None,
             Mode::Json => Some("--json"),
             Mode::Csv => Some("--csv"),
+            Mode::Parquet => Some("--parquet"),
         };
         let text = self.text.iter().map(String::as_str);
         ["sql"].into_iter().chain(mode).chain(["--"]).chain(text).map(str::to_owned).collect()
@@ -82,17 +84,16 @@ impl Args {
         match self {
             Self { json: true, .. } => Mode::Json,
             Self { csv: true, .. } => Mode::Csv,
+            Self { parquet: true, .. } => Mode::Parquet,
             _ => Mode::Table,
         }
     }
 
     /// What needs no database.
     pub fn early(&self, io: &mut Io<'_>) -> Option<Result<Exit, Failure>> {
-        if self.parquet {
-            let what = "this build of reel cannot write Parquet";
-            return Some(Err(
-                Failure::new(Exit::USAGE, what).hint("write --csv, which all that reads Parquet reads too")
-            ));
+        if self.parquet && self.out.is_none() && io.look.out_terminal {
+            let what = "Parquet is not for a terminal";
+            return Some(Err(Failure::new(Exit::USAGE, what).hint("write it to a file: --out FILE")));
         }
         let written = |io: &mut Io<'_>| Ok(write!(io.out, "{}", schema()).map(|()| Exit::OK)?);
         self.schema.then(|| written(io))
@@ -126,12 +127,20 @@ pub fn execute(args: &Args, database: &Opened, io: &mut Io<'_>) -> Result<Exit, 
     });
     progress.finish();
     if let Some(error) = broken {
-        return Err(error.into());
+        return Err(unwritten(error));
     }
     // What was found before an error is shown: it may have been waited for.
-    output.finish(io.out)?;
+    output.finish(io.out).map_err(unwritten)?;
     answered?;
     Ok(Exit::OK)
+}
+
+/// An answer that cannot be written as it was asked for, or not at all.
+fn unwritten(error: std::io::Error) -> Failure {
+    match error.kind() {
+        std::io::ErrorKind::InvalidInput => Failure::usage(error.to_string()),
+        _ => error.into(),
+    }
 }
 
 impl From<SqlError> for Failure {

@@ -1,10 +1,11 @@
-//! Answers as people and programs read them: a table, JSON, CSV. Nothing that a guest has written reaches a terminal unescaped.
+//! Answers as people and programs read them: a table, JSON, CSV, Parquet. Nothing that a guest has written reaches a terminal unescaped.
 
 use std::io::{self, Write};
 
 use rusqlite::types::ValueRef;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
+use super::parquet;
 use crate::cli::escape::{Safe, is_plain};
 use crate::cli::json;
 use crate::cli::table::{Cell, Table};
@@ -25,6 +26,8 @@ pub enum Mode {
     Json,
     /// Comma-separated values.
     Csv,
+    /// Apache Parquet, for files.
+    Parquet,
 }
 
 impl std::str::FromStr for Mode {
@@ -46,12 +49,13 @@ pub struct Output {
     names: Vec<String>,
     begun: bool,
     table: Vec<Vec<(String, bool)>>,
+    file: parquet::File,
 }
 
 impl Output {
     /// One that is shown in that way.
     pub fn new(mode: Mode) -> Self {
-        Self { mode, names: Vec::new(), begun: false, table: Vec::new() }
+        Self { mode, names: Vec::new(), begun: false, table: Vec::new(), file: parquet::File::default() }
     }
 
     /// Whether the next row is written at once.
@@ -61,6 +65,9 @@ impl Output {
 
     /// A row; one without values only tells the names of the columns.
     pub fn row(&mut self, names: &[String], values: &[ValueRef<'_>], out: &mut dyn Write) -> io::Result<()> {
+        if self.mode == Mode::Parquet {
+            return self.file.row(names, values, out);
+        }
         if !self.begun || self.names != names {
             self.write(out)?;
             names.clone_into(&mut self.names);
@@ -75,7 +82,7 @@ impl Output {
         match self.mode {
             Mode::Json => json::line(out, &Object { names: &self.names, values }),
             Mode::Csv => csv(values.iter().map(|value| plain(*value)), out),
-            Mode::Table => {
+            Mode::Table | Mode::Parquet => {
                 self.table.push(values.iter().map(|value| shown(*value)).collect());
                 if self.table.len() >= ROWS { self.write(out) } else { Ok(()) }
             }
@@ -84,6 +91,9 @@ impl Output {
 
     /// All that is left.
     pub fn finish(&mut self, out: &mut dyn Write) -> io::Result<()> {
+        if self.mode == Mode::Parquet {
+            return self.file.finish(out);
+        }
         self.write(out)
     }
 
@@ -178,7 +188,7 @@ fn plain(value: ValueRef<'_>) -> Option<String> {
     }
 }
 
-/// A line of RFC 4180. Control characters but for line ends are escaped: a file of it may be shown at a terminal.
+/// A line of RFC 4180, but that it ends as lines do here. Control characters but for line ends are escaped: a file of it may be shown at a terminal.
 fn csv(fields: impl Iterator<Item = Option<String>>, out: &mut dyn Write) -> io::Result<()> {
     let mut line = String::new();
     for (index, field) in fields.enumerate() {
@@ -198,7 +208,7 @@ fn csv(fields: impl Iterator<Item = Option<String>>, out: &mut dyn Write) -> io:
             line.push_str(&safe);
         }
     }
-    line.push_str("\r\n");
+    line.push('\n');
     out.write_all(line.as_bytes())
 }
 
@@ -212,6 +222,6 @@ mod tests {
         let fields = [Some("a,b"), None, Some(""), Some("say \"x\""), Some("\u{1b}[31m"), Some("1\n2")];
         csv(fields.into_iter().map(|field| field.map(str::to_owned)), &mut out).expect("written");
         let text = String::from_utf8(out).expect("text");
-        assert_eq!(text, "\"a,b\",,\"\",\"say \"\"x\"\"\",\\x1b[31m,\"1\n2\"\r\n");
+        assert_eq!(text, "\"a,b\",,\"\",\"say \"\"x\"\"\",\\x1b[31m,\"1\n2\"\n");
     }
 }

@@ -34,7 +34,7 @@ const COLUMNS: &[Column] = &[
         "INTEGER",
         "of the answer; NULL if there was none, or if it cannot be told to which of several requests it belongs",
     ),
-    column("error", "TEXT", "why there was no answer"),
+    column("error", "TEXT", "why there was no answer: of a request that the guest did not answer, how the run ended"),
     column("key", "TEXT", "the idempotency key that went with it"),
     column("headers", "TEXT", "of the request, as JSON"),
 ];
@@ -78,12 +78,16 @@ fn open(view: &Arc<View>, wanted: Wanted) -> Result<Box<dyn Rows>, SqlError> {
             known = Some((frame.run, answers(view, frame.run)?));
         }
         let record = view.run(frame.run)?;
-        let (guest, space) = record.map_or((None, None), |record| {
+        let (guest, space) = record.as_ref().map_or((None, None), |record| {
             (Some(guest_of(&record.begin.name).to_owned()), Some(record.begin.space.to_string()))
         });
+        let ended = record.as_ref().and_then(|record| record.end.as_ref());
+        let unanswered = ended.map(|end| Answer { status: None, error: Some(end.outcome.to_string()) });
         let answers = known.as_ref().map(|(_, answers)| answers);
         let rows = told.iter().map(|told| {
-            let answer = answers.and_then(|answers| answers.get(&told.seq)).cloned().unwrap_or_default();
+            let answer = answers.and_then(|answers| answers.get(&told.seq));
+            let unanswered = unanswered.as_ref().filter(|_| told.event.code == HttpRequest::CODE);
+            let answer = answer.or(unanswered).cloned().unwrap_or_default();
             row(frame, told, answer, (guest.clone(), space.clone()))
         });
         Ok(rows.collect())

@@ -1,4 +1,4 @@
-//! Requests and answers, as far as this shop has them.
+//! Requests and answers in JSON, for the examples that answer HTTP: by `wasi:http` alone, and nothing of Reel but its errors.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -42,23 +42,36 @@ pub fn field(request: &IncomingRequest, name: &str) -> Option<String> {
     String::from_utf8(request.headers().get(name).into_iter().next()?).ok()
 }
 
-/// Sends the answer.
+/// Sends a value.
 pub fn answer(out: ResponseOutparam, status: u16, value: &impl Serialize) {
     let mut text = serde_json::to_vec(value).unwrap_or_default();
     text.push(b'\n');
-    let headers = Fields::new();
-    let _ = headers.set("content-type", &[b"application/json".to_vec()]);
-    let response = OutgoingResponse::new(headers);
-    let _ = response.set_status_code(status);
-    let body = response.body();
-    ResponseOutparam::set(out, Ok(response));
+    send(out, status, "application/json", &text);
+}
+
+/// Sends an answer.
+pub fn send(out: ResponseOutparam, status: u16, kind: &str, bytes: &[u8]) {
     // A body that is not finished is no answer, and rolls the transaction back.
-    if let Ok(body) = body {
-        let written = body.write().is_ok_and(|stream| write(&stream, &text).is_ok());
+    if let Some((body, stream)) = begin(out, status, kind) {
+        let written = write(&stream, bytes).is_ok();
+        drop(stream);
         if written {
             let _ = OutgoingBody::finish(body, None);
         }
     }
+}
+
+/// Begins an answer.
+pub fn begin(out: ResponseOutparam, status: u16, kind: &str) -> Option<(OutgoingBody, OutputStream)> {
+    let headers = Fields::new();
+    headers.set("content-type", &[kind.into()]).ok()?;
+    headers.set("cache-control", &[b"no-store".to_vec()]).ok()?;
+    let response = OutgoingResponse::new(headers);
+    response.set_status_code(status).ok()?;
+    let body = response.body().ok()?;
+    ResponseOutparam::set(out, Ok(response));
+    let stream = body.write().ok()?;
+    Some((body, stream))
 }
 
 /// All that comes; nothing if it breaks off or is too long.
