@@ -4,10 +4,11 @@
 //! [`port`] (what lies outside, as traits) · [`sockets`] (those of a guest) · [`gate`] (the one door for host calls) ·
 //! [`txn`] (what the open transaction has changed) · [`world`] (the only part with ambient authority) · [`calls`] (WASI translated
 //! into Reel's vocabulary) · [`engine`] (the only wasmtime configuration) · [`runtime`] (run, replay, resume, commit) · [`sql`]
-//! (all of it as tables) · [`lineage`] (where values come from) · [`cli`].
+//! (all of it as tables) · [`lineage`] (where values come from) · [`debug`] (stepping through a run) · [`cli`].
 
 pub mod calls;
 pub mod cli;
+pub mod debug;
 pub mod engine;
 pub mod gate;
 pub mod lineage;

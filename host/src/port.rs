@@ -24,6 +24,16 @@ pub trait Clock: Send + Sync {
     fn wall(&self) -> u64;
     /// Nanoseconds since some fixed moment of this process; never goes back.
     fn monotonic(&self) -> u64;
+    /// What moves it, if it does not go by itself.
+    fn moved_by(&self) -> Option<&dyn MovesTime> {
+        None
+    }
+}
+
+/// A clock that stands still until it is moved, so that nobody waits for it.
+pub trait MovesTime {
+    /// Lets so many nanoseconds pass; `false` if they are more than may pass.
+    fn skip(&self, nanos: u64) -> bool;
 }
 
 /// Chance.

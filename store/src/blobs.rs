@@ -37,7 +37,19 @@ const CACHE_BYTES: usize = 32 << 20;
 pub struct Blobs {
     shared: Arc<Shared>,
     writer: Mutex<Option<JoinHandle<()>>>,
+    /// What was put and is never written; nothing if it is.
+    kept: Option<Mutex<Kept>>,
 }
+
+/// Payloads in memory.
+#[derive(Debug, Default)]
+struct Kept {
+    known: BTreeMap<Digest, Arc<Vec<u8>>>,
+    bytes: usize,
+}
+
+/// No more than this is kept in memory of payloads that are never written.
+const KEPT_BYTES: usize = 512 << 20;
 
 #[derive(Debug)]
 struct Shared {
@@ -99,12 +111,20 @@ impl Blobs {
     pub(crate) fn new(path: PathBuf) -> Self {
         let file = RedbFile::new(path, CACHE_BYTES);
         let shared = Shared { file, queue: Mutex::default(), work: Condvar::new(), written: Condvar::new() };
-        Self { shared: Arc::new(shared), writer: Mutex::new(None) }
+        Self { shared: Arc::new(shared), writer: Mutex::new(None), kept: None }
+    }
+
+    /// The same payloads; those that are put here stay in memory, and are gone with this.
+    pub(crate) fn aside(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared), writer: Mutex::new(None), kept: Some(Mutex::default()) }
     }
 
     /// Hands a payload over and returns its digest. Waits while [`QUEUED_BYTES`] are on their way.
     pub fn put(&self, bytes: Vec<u8>) -> Result<Digest, AppendError> {
         let digest = Digest::of(&bytes);
+        if let Some(kept) = &self.kept {
+            return kept.lock().unwrap_or_else(PoisonError::into_inner).put(digest, bytes);
+        }
         let mut queue = self.shared.lock();
         queue.used.add(&digest);
         while queue.bytes + bytes.len() > QUEUED_BYTES && queue.bytes > 0 && queue.failed.is_none() {
@@ -128,6 +148,9 @@ impl Blobs {
 
     /// The payload with that digest.
     pub fn get(&self, digest: &Digest) -> Result<Option<Vec<u8>>, ReadError> {
+        if let Some(bytes) = self.kept(digest) {
+            return Ok(Some(bytes.to_vec()));
+        }
         if let Some(bytes) = self.shared.lock().pending.get(digest).cloned() {
             return Ok(Some(bytes.to_vec()));
         }
@@ -147,6 +170,9 @@ impl Blobs {
 
     /// Whether there is a payload with that digest. Its content is not looked at.
     pub fn contains(&self, digest: &Digest) -> Result<bool, ReadError> {
+        if self.kept(digest).is_some() {
+            return Ok(true);
+        }
         let mut queue = self.shared.lock();
         queue.used.add(digest);
         if queue.pending.contains_key(digest) {
@@ -198,6 +224,10 @@ impl Blobs {
         &self.shared.file
     }
 
+    fn kept(&self, digest: &Digest) -> Option<Arc<Vec<u8>>> {
+        self.kept.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner).known.get(digest).cloned()
+    }
+
     fn start_writer(&self) {
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         if writer.is_none() {
@@ -207,8 +237,26 @@ impl Blobs {
     }
 }
 
+impl Kept {
+    fn put(&mut self, digest: Digest, bytes: Vec<u8>) -> Result<Digest, AppendError> {
+        if self.known.contains_key(&digest) {
+            return Ok(digest);
+        }
+        if self.bytes + bytes.len() > KEPT_BYTES {
+            let why = format!("more than {KEPT_BYTES} bytes of payloads would have to stay in memory");
+            return Err(AppendError::Refused(why.into()));
+        }
+        self.bytes += bytes.len();
+        self.known.insert(digest, Arc::new(bytes));
+        Ok(digest)
+    }
+}
+
 impl Drop for Blobs {
     fn drop(&mut self) {
+        if self.kept.is_some() {
+            return;
+        }
         self.shared.lock().stop = true;
         self.shared.work.notify_all();
         if let Some(writer) = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take() {

@@ -94,4 +94,4 @@ pub use submission::{Counter, Elsewhere, Ending, Joined, JoinedRun, Part, Propos
 pub use tags::Tag;
 pub use tally::Tally;
 pub use verify::{Place, Problem, VerifyReport};
-pub use view::View;
+pub use view::{Overlay, View};

@@ -40,6 +40,8 @@ use crate::view::View;
 pub struct Store {
     handle: Arc<Handle>,
     lens: Option<Arc<Lens>>,
+    /// Where payloads go that shall leave no trace.
+    aside: Option<Arc<Blobs>>,
 }
 
 #[derive(Debug)]
@@ -111,16 +113,16 @@ impl Store {
             dir,
         };
         let handle = Handle { shared: Arc::new(shared), end, committer: Mutex::new(None) };
-        Self { handle: Arc::new(handle), lens: None }
+        Self { handle: Arc::new(handle), lens: None, aside: None }
     }
 
     /// A handle that looks through this.
     pub(crate) fn through(&self, lens: Lens) -> Self {
-        Self { handle: Arc::clone(&self.handle), lens: Some(Arc::new(lens)) }
+        Self { lens: Some(Arc::new(lens)), ..self.clone() }
     }
 
     pub(crate) fn without_lens(&self) -> Self {
-        Self { handle: Arc::clone(&self.handle), lens: None }
+        Self { lens: None, ..self.clone() }
     }
 
     pub(crate) fn lens(&self) -> Option<&Lens> {
@@ -310,7 +312,13 @@ impl Store {
 
     /// The payloads.
     pub fn blobs(&self) -> &Blobs {
-        &self.shared().blobs
+        self.aside.as_deref().unwrap_or(&self.shared().blobs)
+    }
+
+    /// A handle that reads the same and leaves no trace: payloads that are put here stay in memory, and nothing can be appended.
+    #[must_use]
+    pub fn aside(&self) -> Self {
+        Self { aside: Some(Arc::new(self.shared().blobs.aside())), ..self.clone() }
     }
 
     /// The effects of durable commits that are not known to be carried out, in the order of their commits.
@@ -367,6 +375,9 @@ impl Store {
 
     /// Gives something its place in the order; returns what was decided.
     pub(crate) fn place(&self, work: Work, bytes: usize, tell: Tell) -> Result<Answered, AppendError> {
+        if self.aside.is_some() {
+            return Err(AppendError::Invalid("nothing is appended by who shall leave no trace"));
+        }
         self.handle.start_committer();
         self.shared().sequencer.place(self.shared(), work, bytes, tell)
     }

@@ -1,5 +1,7 @@
 //! A space as it was at a version. What it shows never changes, whatever is committed meanwhile.
 
+use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::Arc;
 
 use reel_abi::record::{CellValue, Retention};
@@ -24,7 +26,12 @@ pub struct View {
     chain: Vec<Head>,
     /// The retention that was known when it was opened: it was not one that removed the version.
     retention: Option<Arc<Retention>>,
+    /// What was written above it and is in no log.
+    over: Option<Arc<Overlay>>,
 }
+
+/// What a transaction would write, by family and key.
+pub type Overlay = BTreeMap<(u8, Vec<u8>), CellValue>;
 
 impl View {
     pub(crate) fn new(
@@ -33,7 +40,13 @@ impl View {
         (called, chain): (Head, Vec<Head>),
         retention: Option<Arc<Retention>>,
     ) -> Self {
-        Self { store, called, reach, chain, retention }
+        Self { store, called, reach, chain, retention, over: None }
+    }
+
+    /// The same with what a transaction would write.
+    #[must_use]
+    pub fn with(self, over: Arc<Overlay>) -> Self {
+        Self { over: Some(over), ..self }
     }
 
     /// Refuses what was just read if a retention removed the version meanwhile.
@@ -54,6 +67,9 @@ impl View {
 
     /// The value of a key; never a tombstone.
     pub fn get(&self, family: u8, key: &[u8]) -> Result<Option<CellValue>, ReadError> {
+        if let Some(value) = self.over.as_ref().and_then(|over| over.get(&(family, key.to_vec()))) {
+            return Ok(Some(value.clone()).filter(|value| *value != CellValue::Tombstone));
+        }
         let lens = self.store.lens();
         let here = lens.map_or(family, |lens| lens.family(family));
         let value = value(self.store.shared(), self.reach, &self.chain, here, key)?;
@@ -71,6 +87,52 @@ impl View {
         family: u8,
         from: &[u8],
         until: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<(Vec<u8>, CellValue)>, ReadError> {
+        match &self.over {
+            Some(over) => self.scan_over(over, (family, from, until), limit),
+            None => self.scan_below((family, from, until), limit),
+        }
+    }
+
+    /// What lies below and what was written above it, in one order. A batch from below reaches as far as its last key.
+    fn scan_over(
+        &self,
+        over: &Overlay,
+        (family, from, until): (u8, &[u8], Option<&[u8]>),
+        limit: usize,
+    ) -> Result<Vec<(Vec<u8>, CellValue)>, ReadError> {
+        let (mut from, mut out) = (from.to_vec(), Vec::new());
+        while out.len() < limit && until.is_none_or(|until| from.as_slice() < until) {
+            let below = self.scan_below((family, &from, until), limit)?;
+            let last = below.last().filter(|_| below.len() >= limit).map(|(key, _)| key.clone());
+            let end = match (&last, until) {
+                (Some(last), _) => Bound::Included((family, last.clone())),
+                (None, Some(until)) => Bound::Excluded((family, until.to_vec())),
+                (None, None) => {
+                    family.checked_add(1).map_or(Bound::Unbounded, |next| Bound::Excluded((next, Vec::new())))
+                }
+            };
+            let mut merged: BTreeMap<Vec<u8>, CellValue> = below.into_iter().collect();
+            for ((_, key), value) in over.range((Bound::Included((family, from.clone())), end)) {
+                match value {
+                    CellValue::Tombstone => drop(merged.remove(key)),
+                    value => drop(merged.insert(key.clone(), value.clone())),
+                }
+            }
+            out.extend(merged);
+            match last {
+                Some(last) => from = [last.as_slice(), &[0]].concat(),
+                None => break,
+            }
+        }
+        out.truncate(limit);
+        Ok(out)
+    }
+
+    fn scan_below(
+        &self,
+        (family, from, until): (u8, &[u8], Option<&[u8]>),
         limit: usize,
     ) -> Result<Vec<(Vec<u8>, CellValue)>, ReadError> {
         let Some(lens) = self.store.lens() else { return self.scan_here(family, from, until, limit) };

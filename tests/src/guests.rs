@@ -39,6 +39,22 @@ pub fn build_as(dir: &Path, name: &str, features: &str, copy: &Path) {
     std::fs::copy(built(dir, name, Target::P2, features), copy).expect("the guest can be copied");
 }
 
+/// What stands in the data of a guest that has variants, before the name of the variant.
+const VARIANT: &[u8] = b"variant of this guest: ";
+
+/// Bytes of such a name.
+const VARIANT_NAME_BYTES: usize = 9;
+
+/// Another variant of a guest, as `tests/guests/variant.rs` knows it: a component with other bytes in its data.
+pub fn variant(component: &[u8], name: &str) -> Vec<u8> {
+    let mut places = (0..component.len()).filter(|at| component[*at..].starts_with(VARIANT));
+    let (at, other) = (places.next().expect("a guest with variants") + VARIANT.len(), places.next());
+    assert!(other.is_none() && name.len() <= VARIANT_NAME_BYTES, "the name of a variant is in one place, and short");
+    let mut component = component.to_vec();
+    component[at..at + VARIANT_NAME_BYTES].copy_from_slice(format!("{name:<VARIANT_NAME_BYTES$}").as_bytes());
+    component
+}
+
 /// One build at a time.
 fn turn() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());

@@ -83,7 +83,7 @@ fn run(steps: &[Step], dir: &Path) -> Vec<(String, i32)> {
         let command = ports.iter().fold(command.clone(), |command, (named, free)| command.replace(named, free));
         script.push_str(&format!("{command}\nreel_code=$?; printf '\\n{MARK}%d\\n' $reel_code; (exit $reel_code)\n"));
     }
-    let programs = programs(&["reel", "ask", "payments"]);
+    let programs = programs(&["reel", "ask", "payments", "crowd"]);
     let path = std::env::var("PATH").unwrap_or_default();
     let path = format!("{}:{path}", programs.display());
     let mut shell = Command::new("sh");
@@ -248,6 +248,17 @@ fn guests() {
 #[test]
 fn questions() {
     session("docs/questions.md", "examples/guests/clinic", &["clinic", "bank", "shop", "shop/mailer"]);
+}
+
+#[test]
+fn tutorial() {
+    let tickets = ["tickets+first=tickets.wasm", "tickets+hasty=hasty.wasm", "tickets=mended.wasm"];
+    session("docs/tutorial.md", "examples/guests/tickets", &tickets);
+}
+
+#[test]
+fn stepping() {
+    session("docs/debug.md", "examples/guests/clinic", &["clinic"]);
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod clocks;
 mod filesystem;
 mod filesystem_types;
 pub mod handles;
+pub mod heard;
 pub mod http;
 mod io;
 mod keyvalue;

@@ -12,6 +12,7 @@ use reel_store::Store;
 
 use super::calls::Callees;
 use super::handles::Handles;
+use super::heard::Heard;
 use super::http::state::Http;
 use super::limiter::Growths;
 use crate::gate::commit::CommitPoint;
@@ -65,6 +66,8 @@ pub struct Session {
     pub occasion: bool,
     /// Who has subscribed to what; absent in a replay.
     pub topics: Option<Arc<dyn Topics>>,
+    /// Who takes note of what comes in; for those who execute a run again.
+    pub heard: Option<Arc<Heard>>,
     /// A wait that is longer than this, in nanoseconds, is slept through without the guest; nothing if it never is.
     pub sleeps_after: Option<u64>,
 }
@@ -131,6 +134,7 @@ impl Session {
             joined: false,
             occasion: false,
             topics: None,
+            heard: None,
             sleeps_after: None,
         }
     }

@@ -3,6 +3,7 @@
 use reel_abi::types::{DATA_INLINE_BYTES, Data, FsCode, Handle, Stdio, StreamFault};
 use reel_abi::vocabulary::{StdioFlush, StdioRead, StdioWrite};
 
+use super::heard::STDIN;
 use super::session::{Console, Session};
 use crate::gate::Halt;
 use crate::port::Input;
@@ -25,7 +26,7 @@ impl Session {
             Ok(take(stdin, len))
         };
         let data = self.gate.pass_async(call, live).await?;
-        self.bytes_of(data)
+        self.stdin_bytes(data)
     }
 
     /// What of standard input is there now, as a part of another call.
@@ -33,7 +34,7 @@ impl Session {
         let call = StdioRead { stream, len, blocking: false };
         let stdin = &mut self.console.stdin;
         let data = self.gate.pass(call, |_, _| Ok(take(stdin, len)))?;
-        self.bytes_of(data)
+        self.stdin_bytes(data)
     }
 
     /// Waits for standard input where a call is about to take from it; in a replay there is nothing to wait for.
@@ -41,6 +42,14 @@ impl Session {
         if let (Some(stdin), false) = (&mut self.console.stdin, self.gate.replaying()) {
             stdin.ready().await;
         }
+    }
+
+    fn stdin_bytes(&self, data: Result<Data, StreamFault>) -> Result<Result<Vec<u8>, StreamFault>, Halt> {
+        let read = self.bytes_of(data)?;
+        if let Some(heard) = &self.heard {
+            heard.read(STDIN, &read);
+        }
+        Ok(read)
     }
 
     /// The bytes that an event holds or names.
@@ -56,14 +65,23 @@ impl Session {
     pub(super) fn talk(&mut self, which: Stdio, bytes: Vec<u8>) -> Result<Result<(), StreamFault>, Halt> {
         self.gate.count_written(bytes.len() as u64)?;
         let console = &mut self.console;
-        if console.echo && self.gate.replaying() {
+        // Another component may leave the record with this very call, and shows it as a live one does then.
+        let retried = self.gate.retry().is_some();
+        if console.echo && self.gate.replaying() && !retried {
             drop(show(console, which, &bytes, &mut || true));
         }
-        self.gate.pass(StdioWrite { which, bytes: bytes.into() }, |gate, call| {
+        let (echo, mut live) = (console.echo && retried, false);
+        let kept = if echo { bytes.clone() } else { Vec::new() };
+        let reply = self.gate.pass(StdioWrite { which, bytes: bytes.into() }, |gate, call| {
+            live = true;
             let shown = show(console, call.which, &call.bytes, &mut || gate.check_deadline().is_ok());
             gate.check_deadline()?;
             Ok(shown)
-        })
+        })?;
+        if echo && !live {
+            drop(show(&mut self.console, which, &kept, &mut || true));
+        }
+        Ok(reply)
     }
 
     /// Nothing is held back, so that there is nothing to do but to say so.

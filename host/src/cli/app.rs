@@ -15,9 +15,9 @@ use super::exit::{self, Exit};
 use super::failure::Failure;
 use super::io::{Io, with_streams};
 use super::{
-    admin, call, checkpoint, compact, completions, deploy, diff, export, follow, fork, fs, gc, history, impact, import,
-    inspect, kv, log, memory, outbox, ps, queue, replay, resume, rollback, run, runs, serve, show, spaces, sql, stop,
-    tag, verify, why,
+    admin, call, checkpoint, compact, completions, debug, deploy, diff, export, follow, fork, fs, gc, history, impact,
+    import, inspect, kv, log, memory, outbox, ps, queue, replay, resume, retry, rollback, run, runs, serve, show,
+    spaces, sql, stop, tag, verify, why,
 };
 use crate::world::process;
 
@@ -49,7 +49,9 @@ enum Command {
     Log(log::Args),
     Sql(sql::Args),
     Show(show::Args),
+    Debug(debug::Args),
     Replay(replay::Args),
+    Retry(Box<retry::Args>),
     Resume(resume::Args),
     Export(export::Args),
     Import(import::Args),
@@ -144,7 +146,7 @@ impl Cli {
             Command::Runs(_) | Command::Log(_) | Command::Show(_) | Command::Spaces(_) | Command::Sql(_) => true,
             Command::Fork(_) | Command::Rollback(_) | Command::Tag(_) => true,
             Command::History(_) | Command::Diff(_) | Command::Kv(_) | Command::Ps(_) => true,
-            Command::Why(_) | Command::Impact(_) => true,
+            Command::Why(_) | Command::Impact(_) | Command::Debug(_) => true,
             Command::Queue(args) if args.only_reads() => true,
             Command::Fs(args) if args.only_reads() => true,
             Command::Serve(_) | Command::Inspect(_) | Command::Completions(_) => false,
@@ -157,10 +159,10 @@ impl Cli {
     pub fn is_lasting(&self) -> bool {
         match &self.command {
             Command::Log(args) => args.follows(),
-            Command::Sql(_) => true,
+            Command::Sql(_) | Command::Debug(_) => true,
             Command::Run(_) | Command::Call(_) | Command::Resume(_) | Command::Deploy(_) | Command::Replay(_) => true,
             Command::Export(_) | Command::Import(_) | Command::Why(_) | Command::Impact(_) => true,
-            Command::Verify(_) | Command::Gc(_) | Command::Compact(_) | Command::Stop(_) => true,
+            Command::Retry(_) | Command::Verify(_) | Command::Gc(_) | Command::Compact(_) | Command::Stop(_) => true,
             Command::Fs(args) => !args.only_reads(),
             _ => false,
         }
@@ -172,10 +174,12 @@ impl Cli {
             Command::Queue(args) => args.only_reads(),
             Command::Fs(args) => args.only_reads(),
             Command::Spaces(args) => args.only_reads(),
+            Command::Debug(args) => args.only_reads(),
             Command::Runs(_) | Command::Log(_) | Command::Show(_) | Command::Ps(_) | Command::Sql(_) => true,
             Command::History(_) | Command::Diff(_) | Command::Kv(_) | Command::Memory(_) => true,
             Command::Why(_) | Command::Impact(_) => true,
-            Command::Replay(_) | Command::Verify(_) | Command::Inspect(_) | Command::Completions(_) => true,
+            Command::Replay(_) | Command::Retry(_) | Command::Verify(_) => true,
+            Command::Inspect(_) | Command::Completions(_) => true,
             Command::Call(_) | Command::Checkpoint(_) | Command::Stop(_) | Command::Start(_) => false,
             Command::Fork(_) | Command::Rollback(_) | Command::Tag(_) | Command::Run(_) | Command::Deploy(_) => false,
             Command::Resume(_) | Command::Outbox(_) | Command::Gc(_) | Command::Compact(_) => false,
@@ -188,6 +192,7 @@ impl Cli {
         match &self.command {
             Command::Deploy(_) | Command::Fork(_) | Command::Rollback(_) => true,
             Command::Spaces(args) => !args.only_reads(),
+            Command::Debug(args) => !args.only_reads(),
             _ => false,
         }
     }
@@ -209,6 +214,7 @@ impl Cli {
             Command::Replay(args) if args.is_of_file() => replay::execute_file(args, io),
             Command::Log(args) if args.follows_all() => follow::ask(&self.database, io),
             Command::Sql(args) => self.ask_in_sql(args, io),
+            Command::Debug(args) => args.check(io.look).and_then(|()| self.do_or_ask(io)),
             _ => self.do_or_ask(io),
         }
     }
@@ -262,6 +268,7 @@ impl Cli {
             Command::Run(args) => args.bring(),
             Command::Deploy(args) => args.bring(),
             Command::Replay(args) => args.bring(),
+            Command::Retry(args) => args.bring(),
             Command::Export(args) => args.bring(),
             Command::Import(args) => args.bring(),
             Command::Fs(args) => args.bring(),
@@ -279,6 +286,7 @@ impl Cli {
             Command::Log(args) => log::execute(args, database, io),
             Command::Sql(args) => sql::execute(args, database, io),
             Command::Show(args) => show::execute(args, database, io),
+            Command::Debug(args) => debug::execute(args, database, flag, io),
             Command::Spaces(args) => spaces::execute(args, database, flag, io),
             Command::History(args) => history::execute(args, database, io),
             Command::Diff(args) => diff::execute(args, database, io),
@@ -297,6 +305,7 @@ impl Cli {
             Command::Tag(args) => tag::execute(args, database, flag, io),
             Command::Fs(args) => args.execute(&brought, database, io),
             Command::Replay(args) => replay::execute(args, brought, database, io),
+            Command::Retry(args) => retry::execute(args, brought, database, io),
             Command::Export(args) => export::execute(args, &brought, database, io),
             Command::Import(args) => import::execute(args, brought, database, io),
             Command::Resume(args) => resume::execute(args, database, flag, io),

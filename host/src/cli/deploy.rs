@@ -20,8 +20,9 @@ use super::io::Io;
 use super::json;
 use super::limits::LimitArgs;
 use super::live;
-use super::program;
+use super::program::{self, Program};
 use super::residents::{farewell, handlers, interrupt, route_taken, with_household};
+use super::retry::{ChooseArgs, HowArgs, RunsArg, To, Wish, Word, retry};
 use super::units::Span;
 use crate::engine::inspect::inspect;
 use crate::net::grants::Grant;
@@ -43,7 +44,8 @@ Examples:
   reel deploy ./my-package --as session --memory 256MiB --on-crash resume
 It prints the version of the space that the guest begins with (counter@1). The limits hold for each call; those of memory, tables and handles also for \
 what stays between calls. While `reel serve` runs, it takes the guest up at once: requests that come after this get the new one. If the guest cannot be \
-born, nothing has changed, and the exit code says why (118 to 125, as for `reel run`).")]
+born, nothing has changed, and the exit code says why (118 to 125, as for `reel run`). With --check, it is also 13 if a run would become something \
+else, and 11 if that cannot be told.")]
 pub struct Args {
     /// A .wasm file (a WASI 0.2 component, or a WASI preview 1 module), or the directory of a Cargo package to build
     #[arg(value_name = "APP.wasm|DIR")]
@@ -89,6 +91,12 @@ pub struct Args {
     /// made up for by one call
     #[arg(long, value_name = "CRONTAB")]
     cron: Vec<CronArg>,
+    /// First execute these runs of the guest with the new component, as `reel retry` does, and deploy it only if all of them become the same: last:1000
+    #[arg(long, value_name = "RUNS")]
+    check: Option<RunsArg>,
+    /// What those runs may become beside the same; several with commas
+    #[arg(long, value_name = "WHAT", value_delimiter = ',', requires = "check")]
+    allow: Vec<Word>,
     /// Which program of a Cargo package with several
     #[arg(long, value_name = "NAME")]
     bin: Option<String>,
@@ -207,6 +215,10 @@ pub fn execute(
     let answers = inspect(&program.bytes).is_ok_and(|found| found.exports.iter().any(|export| is_handler(export)));
     let kind = args.kind.unwrap_or(if answers { KindArg::Handler } else { KindArg::Resident });
     let routes = routes(args, answers, store)?;
+    let checked = check(args, &program, database, io)?;
+    if checked != Exit::OK {
+        return Ok(checked);
+    }
     let _held = database.serving.as_ref().map(|serving| serving.hold(&args.name, &routes)).transpose()?;
     let request = DeployRequest {
         name: args.name.clone(),
@@ -248,6 +260,22 @@ pub fn execute(
     let exit = farewell(&report, &args.name, flag, io)?;
     if let Disposition::Committed { version, .. } = report.end.disposition {
         say(args, &request, report.run, version, io)?;
+    }
+    Ok(exit)
+}
+
+/// Whether what runs of the guest become with the new component is as it should be.
+fn check(args: &Args, program: &Program, database: &Opened, io: &mut Io<'_>) -> Result<Exit, Failure> {
+    let Some(runs) = args.check else { return Ok(Exit::OK) };
+    let choice = ChooseArgs { guest: Some(args.name.clone()), ..ChooseArgs::default() };
+    let allowed = [&[Word::Same], args.allow.as_slice()].concat();
+    let how = HowArgs::default();
+    let wish = Wish { runs: &[runs], choice: &choice, allowed, how: &how, all: false, json: false, to: To::Talk };
+    let tally = retry(&wish, program.bytes.clone(), database, io).map_err(|failure| failure.or_at(&program.name()))?;
+    let exit = tally.exit();
+    if exit != Exit::OK {
+        let hint = "what is meant to change can be allowed: --allow fixed,output";
+        Failure::new(exit, format!("{} was not deployed", args.name)).hint(hint).show(io);
     }
     Ok(exit)
 }

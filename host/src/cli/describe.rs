@@ -57,6 +57,12 @@ fn rest(event: &EventView, paint: Paint) -> String {
     text
 }
 
+/// An event without its reply.
+pub fn request(event: &EventView) -> String {
+    let fields = event.request.iter().map(|(name, value)| format!(" {name}={}", short(value)));
+    format!("{}{}", event.name, fields.collect::<String>())
+}
+
 /// A value on one line, cut where it is long.
 pub fn short(value: &Value) -> String {
     let mut text = String::new();

@@ -18,6 +18,8 @@ impl Exit {
     pub const NO_REPLAY: Self = Self(11);
     /// `verify` found problems.
     pub const PROBLEMS: Self = Self(12);
+    /// `retry`, or the check of a deployment: a run would become something else than it should.
+    pub const OTHERWISE: Self = Self(13);
     /// The run, event, space, version, tag, path or key that was asked for does not exist, or not any more.
     pub const NOT_FOUND: Self = Self(66);
     /// What was to be made is there already, and is something else.
@@ -72,6 +74,7 @@ Exit codes:
   2         the command line makes no sense
   10, 11    replay: diverged, cannot be replayed
   12        verify: problems were found
+  13        retry, deploy --check: runs would become something else than they should
   66        no such run, event, space, version, tag, path or key; or it is no longer kept
   67        the space or tag that was to be made is there already
   118       the program dropped its own transaction

@@ -73,6 +73,12 @@ impl Failure {
         self
     }
 
+    /// Says where, if that was not said.
+    #[must_use]
+    pub fn or_at(self, place: &str) -> Self {
+        if self.place.is_none() && self.exit == Exit::UNFIT { self.at(place) } else { self }
+    }
+
     /// Says what to do.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {

@@ -35,6 +35,13 @@ pub struct Args {
     json: bool,
 }
 
+impl Args {
+    /// A fork that is told of in words.
+    pub fn of(from: SpaceAt, name: SpaceName) -> Self {
+        Self { from, name, json: false }
+    }
+}
+
 #[derive(Serialize)]
 struct Json<'a> {
     space: &'a str,

@@ -120,7 +120,8 @@ fn bytes_of(event: &EventView) -> Option<&[u8]> {
     first(&event.reply).or_else(|| event.request.iter().find_map(|(_, value)| first(value)))
 }
 
-fn page(out: &mut dyn Write, id: EventId, event: &EventView, paint: Paint) -> io::Result<()> {
+/// The event in full.
+pub fn page(out: &mut dyn Write, id: EventId, event: &EventView, paint: Paint) -> io::Result<()> {
     writeln!(out, "{id}  {}  {}", paint.bold(event.name), paint.dim(event.class.word()))?;
     for (name, value) in &event.request {
         field(out, name, value, 2)?;

@@ -1,7 +1,7 @@
 //! The place of a replay in the log.
 
 use reel_abi::id::Seq;
-use reel_abi::vocabulary::{Call, EventView, RunEnds};
+use reel_abi::vocabulary::{Call, Class, EventView, RunEnds};
 use reel_abi::wire::{Clock, Reader, Wire, Writer};
 
 use super::divergence::Mismatch;
@@ -114,6 +114,27 @@ impl Cursor {
         (self.at, self.clocks) = (r.at(), r.clocks());
         self.left -= 1;
         Some((call, reply, length))
+    }
+
+    /// Goes past the next event, whatever it is, and says of which class. Call only after [`Cursor::peek`] gave a code.
+    pub fn skip(&mut self) -> Result<Class, Halt> {
+        let mut r = Reader::resume(&self.raw, self.at, self.clocks);
+        let (.., class) = EventView::skim(&mut r).map_err(|e| Halt::host("reading the log", &e))?;
+        (self.at, self.clocks) = (r.at(), r.clocks());
+        self.left -= 1;
+        Ok(class)
+    }
+
+    /// What differs, if the next event is not of this request. Call only after [`Cursor::peek`] gave a code.
+    pub fn differs<C: Call>(&mut self, call: &C, seq: Seq) -> Option<Box<Mismatch>> {
+        self.encode(call);
+        if self.raw[self.at..].starts_with(self.scratch.bytes()) {
+            return None;
+        }
+        match self.mismatch(seq, false) {
+            Halt::Diverged(mismatch) => Some(mismatch),
+            _ => None,
+        }
     }
 
     /// The next event as a view.

@@ -1,7 +1,7 @@
 //! The gate: the one door between a guest and everything else.
 //!
 //! Every host call, of whatever interface, goes through [`Gate::pass`] (or [`Gate::pass_async`], the same for calls that wait). Live, replay and
-//! resume are three modes of that one path:
+//! resume are three modes of that one path (and [`retry`] is a fourth, for another component in the place of a recorded one):
 //!
 //! ```text
 //!                 request                 live                       replay                          resume
@@ -17,7 +17,10 @@ pub mod cursor;
 pub mod divergence;
 pub mod halt;
 mod passage;
+pub mod past;
 pub mod recorder;
+mod retry;
 
 pub use halt::Halt;
 pub use passage::{Gate, GateSettings, Hears, Mode, Usage};
+pub use retry::Retry;

@@ -13,6 +13,7 @@ use reel_abi::vocabulary::{Call, CallSleeps, Class, FsTime, RunEnds};
 use super::cursor::Cursor;
 use super::halt::Halt;
 use super::recorder::Recorder;
+use super::retry::Retry;
 use crate::port::Clock;
 
 /// File times move in steps of this, as on common file systems; it keeps a run of small writes from logging a time each.
@@ -32,6 +33,8 @@ pub enum Mode {
     Replay(Cursor),
     /// From the log to its end, then from the world; events from there on are recorded.
     Resume(Cursor, Option<Recorder>),
+    /// From the log as long as the guest does what it says, then from what the log tells of the outside; nothing leaves.
+    Retry(Box<Retry>),
 }
 
 /// Hears of payloads as they become part of events.
@@ -99,7 +102,22 @@ impl Gate {
 
     /// Whether replies come from the log now.
     pub fn replaying(&self) -> bool {
-        !matches!(self.mode, Mode::Live(_))
+        match &self.mode {
+            Mode::Live(_) => false,
+            Mode::Replay(_) | Mode::Resume(..) => true,
+            Mode::Retry(retry) => retry.is_in_step(),
+        }
+    }
+
+    /// The clock, for those who wait.
+    pub fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.settings.clock)
+    }
+
+    /// The guest's monotonic time is this now.
+    pub(super) fn monotonic_is(&mut self, reading: u64) {
+        self.monotonic_start = self.settings.clock.monotonic();
+        self.monotonic_base = self.monotonic_base.max(reading);
     }
 
     /// Lets a call through: records it, or holds it against the record.
@@ -143,6 +161,11 @@ impl Gate {
     /// The time that file changes carry: the wall clock, read anew (and recorded) when it has moved by a millisecond.
     pub fn file_time(&mut self) -> Result<WallReading, Halt> {
         let fresh = match self.at_log()? {
+            Some(code) if code != FsTime::CODE && self.file_time == 0 && self.retry().is_some() => {
+                // The recorded run has changed no file yet.
+                self.leave(None);
+                true
+            }
             Some(code) => code == FsTime::CODE,
             None => self.settings.clock.wall().abs_diff(self.file_time) >= FILE_TIME_STEP_NANOS,
         };
@@ -158,7 +181,14 @@ impl Gate {
         let mut slept = None;
         while !matches!(self.mode, Mode::Live(_)) && self.at_log()? == Some(CallSleeps::CODE) {
             self.stop_at_until()?;
-            let (Mode::Replay(cursor) | Mode::Resume(cursor, _)) = &mut self.mode else { break };
+            let cursor = match &mut self.mode {
+                Mode::Replay(cursor) | Mode::Resume(cursor, _) => cursor,
+                Mode::Retry(retry) => match retry.cursor() {
+                    Some(cursor) => cursor,
+                    None => break,
+                },
+                Mode::Live(_) => break,
+            };
             let Some((CallSleeps { until }, (), length)) = cursor.take::<CallSleeps>() else { break };
             self.count(length)?;
             slept = Some(until);
@@ -181,6 +211,9 @@ impl Gate {
     /// The guest's monotonic time: nanoseconds since its run began, going on from the log after a resume. For live closures; in a replay
     /// it is the last reading in the log.
     pub fn monotonic(&self) -> MonotonicReading {
+        if let Some(reading) = self.retry().and_then(Retry::reading) {
+            return MonotonicReading(reading.max(self.monotonic_base));
+        }
         if let Mode::Replay(cursor) | Mode::Resume(cursor, _) = &self.mode {
             return MonotonicReading(cursor.monotonic().max(self.monotonic_base));
         }
@@ -260,7 +293,7 @@ impl Gate {
     pub async fn durable(&mut self) -> Result<(), Halt> {
         match &mut self.mode {
             Mode::Live(recorder) => recorder.durable(self.settings.clock.wall()).await,
-            Mode::Replay(_) | Mode::Resume(..) => Ok(()),
+            Mode::Replay(_) | Mode::Resume(..) | Mode::Retry(_) => Ok(()),
         }
     }
 
@@ -268,7 +301,7 @@ impl Gate {
     fn flush(&mut self) -> Result<(), Halt> {
         match &mut self.mode {
             Mode::Live(recorder) => recorder.flush(self.settings.clock.wall()),
-            Mode::Replay(_) | Mode::Resume(..) => Ok(()),
+            Mode::Replay(_) | Mode::Resume(..) | Mode::Retry(_) => Ok(()),
         }
     }
 
@@ -285,6 +318,7 @@ impl Gate {
     pub fn log_is_cut_here(&mut self) -> Result<bool, Halt> {
         match &mut self.mode {
             Mode::Live(_) | Mode::Resume(..) => Ok(false),
+            Mode::Retry(_) => self.past_is_cut_here(),
             Mode::Replay(cursor) => match cursor.peek()? {
                 None => Ok(true),
                 Some(_) => Ok(cursor.ends_in_cut()),
@@ -296,8 +330,10 @@ impl Gate {
     #[inline]
     pub(super) fn ask<C: Call>(&mut self, call: &C) -> Result<Option<C::Reply>, Halt> {
         bound(LimitKind::HostCalls, self.usage.events + 1, self.settings.limits.host_calls)?;
-        if matches!(self.mode, Mode::Live(_)) {
-            return Ok(None);
+        match self.mode {
+            Mode::Live(_) => return Ok(None),
+            Mode::Retry(_) => return self.ask_past(call),
+            Mode::Replay(_) | Mode::Resume(..) => {}
         }
         self.stop_at_until()?;
         if !C::CLASS.answered_from_log() || self.at_log()?.is_none() {
@@ -316,10 +352,10 @@ impl Gate {
     /// Records the call with its reply, or holds both against the log.
     #[inline]
     pub(super) fn settle<C: Call>(&mut self, call: &C, reply: &C::Reply) -> Result<(), Halt> {
-        let length = if let Mode::Live(recorder) = &mut self.mode {
-            recorder.record(call, reply, || self.settings.clock.wall())?
-        } else {
-            return self.settle_against_log(call, reply);
+        let length = match &mut self.mode {
+            Mode::Live(recorder) => recorder.record(call, reply, || self.settings.clock.wall())?,
+            Mode::Retry(_) => return self.settle_past(call, reply),
+            Mode::Replay(_) | Mode::Resume(..) => return self.settle_against_log(call, reply),
         };
         self.count(length)
     }
@@ -342,7 +378,7 @@ impl Gate {
         match self.mode {
             Mode::Live(_) => Ok(true),
             Mode::Replay(_) => Ok(false),
-            Mode::Resume(..) => Ok(self.at_log()?.is_none()),
+            Mode::Resume(..) | Mode::Retry(_) => Ok(self.at_log()?.is_none()),
         }
     }
 
@@ -350,6 +386,7 @@ impl Gate {
     fn at_log(&mut self) -> Result<Option<u8>, Halt> {
         let next = match &mut self.mode {
             Mode::Live(_) => return Ok(None),
+            Mode::Retry(_) => return self.keep_step(),
             Mode::Replay(cursor) => match cursor.peek()? {
                 None => return Err(Halt::LogEnds(Seq(self.usage.events))),
                 some => return Ok(some),

@@ -24,6 +24,11 @@ impl Cells {
         Ok(Self { store: store.clone(), view: store.view(head)? })
     }
 
+    /// The cells that a view shows.
+    pub fn of(store: &Store, view: View) -> Self {
+        Self { store: store.clone(), view }
+    }
+
     /// What a name means in a directory.
     pub fn entry(&self, parent: u64, name: &str) -> Result<Option<Entry>, LookError> {
         let value = self.view.get(family::ENTRY, &entry_key(parent, name))?;

@@ -67,8 +67,18 @@ type Key = (u8, Vec<u8>);
 /// Compares two versions. `progress` gets how many names were looked at for the paths of files.
 pub fn diff(store: &Store, old: Head, new: Head, progress: &mut dyn FnMut(u64)) -> Result<Difference, LookError> {
     let changed = store.changed(old, new)?;
-    let (old, new) = (Cells::at(store, old)?, Cells::at(store, new)?);
-    let compare = Compare { store, old: &old, new: &new, changed: &changed };
+    between(store, Cells::at(store, old)?, Cells::at(store, new)?, &changed, progress)
+}
+
+/// The same for two states of which it is known which cells may differ: sorted, each once.
+pub fn between(
+    store: &Store,
+    old: Cells,
+    new: Cells,
+    changed: &[(u8, Vec<u8>)],
+    progress: &mut dyn FnMut(u64),
+) -> Result<Difference, LookError> {
+    let compare = Compare { store, old: &old, new: &new, changed };
     let (paths, touched) = compare.paths(progress)?;
     let keys = compare.keys()?;
     let messages = messages(store, &old.view, &new.view, compare.of(family::QUEUE))?;

@@ -42,6 +42,8 @@ pub struct Driven {
     pub session: Session,
     /// Digest of its memories, where it stopped at an instruction that a replay stops at too.
     pub memory: Option<u64>,
+    /// Those memories.
+    pub memories: GuestMemories,
 }
 
 /// Bounds on the way that no event knows of.
@@ -71,7 +73,7 @@ pub async fn drive(
         Stop::Outcome(outcome) if !outcome.is_cut() => memories.digest(),
         _ => None,
     };
-    Driven { stop, session: store.into_data(), memory }
+    Driven { stop, session: store.into_data(), memory, memories }
 }
 
 /// A store for one guest, with all that stops it.

@@ -17,6 +17,7 @@ use super::engines::Engines;
 use super::handlers::occasion;
 use super::joined::{Again, Joint, Replaying, replay_joined};
 use super::prepare::{PrepareError, compiled, kept, ready};
+use super::recall::Kept;
 use super::reproduce::origin::{AsItRan, as_it_ran};
 use super::resident;
 use super::resident::cells::{CellsError, call_begin};
@@ -142,9 +143,22 @@ pub(super) async fn replay_heard(
     on_compile: &dyn Fn(),
     hears: Option<Hears>,
 ) -> Result<ReplayReport, ReplayError> {
+    Ok(replay_kept(store, engines, request, clock, console, on_compile, hears).await?.0)
+}
+
+/// The same, and the memories where it stopped; none of a call by another guest.
+pub(super) async fn replay_kept(
+    store: &Store,
+    engines: &Engines,
+    request: ReplayRequest,
+    clock: Arc<dyn Clock>,
+    console: Console,
+    on_compile: &dyn Fn(),
+    hears: Option<Hears>,
+) -> Result<(ReplayReport, Option<Kept>), ReplayError> {
     let run = request.run;
     let record = store.run(run)?.ok_or(ReplayError::NoSuchRun(run))?;
-    let AsItRan { store, run: there, begin } = &as_it_ran(store, &record)?;
+    let AsItRan { store, run: there, begin, .. } = &as_it_ran(store, &record)?;
     let options = GateOptions { until: request.until, keep_payload: request.keep_payload, hears };
     let binary;
     let (digest, bytes) = match &request.with {
@@ -164,19 +178,21 @@ pub(super) async fn replay_heard(
         let Again { stop, events, payload } = replay_joined(replaying).await?;
         let verdict = verdict(store, begin, stop, run, digest != begin.component)?;
         let outcome = record.end.as_ref().map(|end| end.outcome.clone());
-        return Ok(ReplayReport { verdict, events, outcome, payload, record });
+        return Ok((ReplayReport { verdict, events, outcome, payload, record }, None));
     }
     let alone = call.clone().filter(occasion::is_one);
     if let Some(call) = call.filter(|_| alone.is_none()) {
         let (component, plan) = resident::preparing::component(store, engines, digest, bytes, on_compile)?;
-        let replay = CallReplay { store, engines, component, plan, run, begin, call, clock: &clock, console, options };
-        let Relived { stop, events, payload, .. } = replay.replay().await?;
+        let own = plan.as_ref().map_or(usize::MAX, |plan| plan.memories.len());
+        let clock = &clock;
+        let replay = CallReplay { store, engines, component, digest, plan, run, begin, call, clock, console, options };
+        let Relived { stop, events, payload, memories, .. } = replay.replay().await?;
         if let Stop::Outcome(Outcome::HostFailure { message }) = stop {
             return Err(ReplayError::Failed(message));
         }
         let verdict = verdict(store, begin, stop, run, digest != begin.component)?;
         let outcome = record.end.as_ref().map(|end| end.outcome.clone());
-        return Ok(ReplayReport { verdict, events, outcome, payload, record });
+        return Ok((ReplayReport { verdict, events, outcome, payload, record }, Some(Kept { memories, own })));
     }
     let target = match alone {
         Some(call) => Target::function(engines, compiled(store, engines, digest, bytes, on_compile)?, call)?,
@@ -186,12 +202,13 @@ pub(super) async fn replay_heard(
     let mode = Mode::Replay(Cursor::new(Box::new(LoggedFrames::new(store, run)?)));
     let dirs = begin.dirs.iter().map(|_| None).collect();
     let mut session = session_of(store, *there, begin, mode, clock, None, console, dirs, &options)?;
+    let mut kept = None;
     let stop = match target.begin(&mut session.gate) {
         Err(halt) => halted(halt)?,
         Ok(()) => {
             let bounds = Bounds { deadline: None, interrupt: std::future::pending() };
-            let Driven { stop, session: driven, memory } = drive(engines, &target, session, bounds).await;
-            session = driven;
+            let Driven { stop, session: driven, memory, memories } = drive(engines, &target, session, bounds).await;
+            (session, kept) = (driven, Some(Kept { memories, own: usize::MAX }));
             match stop {
                 Stop::Outcome(Outcome::HostFailure { message }) => return Err(ReplayError::Failed(message)),
                 // Another component has another memory, whatever it does; only what it asks and how it ends can be compared.
@@ -208,7 +225,7 @@ pub(super) async fn replay_heard(
     let events = session.gate.usage().events;
     let verdict = verdict(store, begin, stop, run, other)?;
     let outcome = record.end.as_ref().map(|end| end.outcome.clone());
-    Ok(ReplayReport { verdict, events, outcome, payload: session.gate.take_payload(), record })
+    Ok((ReplayReport { verdict, events, outcome, payload: session.gate.take_payload(), record }, kept))
 }
 
 /// What of a component a run has executed.

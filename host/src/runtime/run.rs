@@ -404,7 +404,7 @@ pub(super) async fn execute(
         };
         tokio::select! { () = interrupt => {}, () = give_back => {} }
     };
-    let Driven { stop, mut session, memory } =
+    let Driven { stop, mut session, memory, .. } =
         drive(engines, target, live.session, Bounds { deadline, interrupt }).await;
     let outcome = match stop {
         Stop::Outcome(outcome) => outcome,

@@ -157,6 +157,11 @@ impl Files {
         self.trees.iter_mut().for_each(|tree| tree.number_from(first));
     }
 
+    /// The number that the next new node of the space gets.
+    pub fn next_number(&self) -> u64 {
+        self.trees.first().map_or(0, |tree| tree.next)
+    }
+
     /// Sets a savepoint above all others.
     pub fn mark(&mut self) {
         self.marks.push(self.made);

@@ -212,6 +212,11 @@ impl Messages {
         Ok(Posted { cells: own, counter: (more != 0).then(|| counter(more)), others: others.collect() })
     }
 
+    /// What was sent, in order.
+    pub fn letters(&self) -> impl Iterator<Item = &Letter> {
+        self.sent.iter().map(|(_, _, letter)| letter)
+    }
+
     /// Begins the next transaction of the run.
     pub fn rebase(&mut self) {
         *self = Self { trace: self.trace, ..Self::new(self.space.clone(), self.run) };

@@ -72,7 +72,8 @@ impl Transaction {
         Ok(self.name_savepoint())
     }
 
-    fn name_savepoint(&mut self) -> u64 {
+    /// Sets a savepoint whatever their number; for who only looks back at what a guest did.
+    pub fn name_savepoint(&mut self) -> u64 {
         self.files.mark();
         self.buckets.mark();
         self.messages.mark();

@@ -54,7 +54,7 @@ pub struct Tree {
     pub read_only: bool,
     /// The first number of the nodes that this transaction has made.
     pub(super) own: u64,
-    next: u64,
+    pub(super) next: u64,
     end: u64,
     journal: Journal,
     /// Bytes of the paths of directories that the run has made or moved.

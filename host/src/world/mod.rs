@@ -24,3 +24,4 @@ pub mod process;
 pub mod scratch;
 pub mod signals;
 pub mod socket;
+pub mod terminal;

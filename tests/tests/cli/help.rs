@@ -2,7 +2,7 @@
 
 use reel_tests::reel::Desk;
 
-const COMMANDS: [&[&str]; 44] = [
+const COMMANDS: [&[&str]; 46] = [
     &["--help"],
     &["run", "--help"],
     &["deploy", "--help"],
@@ -16,7 +16,9 @@ const COMMANDS: [&[&str]; 44] = [
     &["runs", "--help"],
     &["log", "--help"],
     &["show", "--help"],
+    &["debug", "--help"],
     &["replay", "--help"],
+    &["retry", "--help"],
     &["resume", "--help"],
     &["export", "--help"],
     &["import", "--help"],

@@ -66,7 +66,7 @@ fn done(request: &IncomingRequest) -> Result<(u16, Value), Refusal> {
             if tickets.get(&key)?.is_some() {
                 return Err(Refusal::new(409, "somebody else has this seat"));
             }
-            let ticket = Ticket { cents: offered.cents, label: label(&name).to_owned() };
+            let ticket = Ticket { cents: offered.cents, label: label(&name) };
             tickets.set(&key, serde_json::to_vec(&ticket)?)?;
             (201, to_value(ticket)?)
         }
@@ -79,11 +79,19 @@ fn done(request: &IncomingRequest) -> Result<(u16, Value), Refusal> {
 }
 
 /// What is printed on the ticket: the name, as far as there is room.
-fn label(name: &str) -> &str {
-    // As it was first written, it panics where a character begins before the end of the room, and ends behind it.
-    #[cfg(feature = "first")]
-    let end = name.len().min(LABEL_BYTES);
-    #[cfg(not(feature = "first"))]
-    let end = name.floor_char_boundary(LABEL_BYTES);
-    &name[..end]
+#[cfg(not(any(feature = "first", feature = "hasty")))]
+fn label(name: &str) -> String {
+    name[..name.floor_char_boundary(LABEL_BYTES)].to_owned()
+}
+
+/// As it was first written: it panics if a character begins within the room and ends behind it.
+#[cfg(feature = "first")]
+fn label(name: &str) -> String {
+    name[..name.len().min(LABEL_BYTES)].to_owned()
+}
+
+/// As somebody mends it who looks at the one request that failed.
+#[cfg(feature = "hasty")]
+fn label(name: &str) -> String {
+    name.chars().filter(char::is_ascii).take(LABEL_BYTES).collect()
 }

@@ -66,14 +66,18 @@ impl Session {
     }
 
     fn body_bytes(&mut self, body: u32, data: Result<Data, StreamFault>) -> Result<Result<Vec<u8>, StreamFault>, Halt> {
-        match data {
+        let read = match data {
             Err(fault) => {
                 self.http.over(body);
-                Ok(Err(fault))
+                Err(fault)
             }
-            Ok(Data::Inline { bytes }) => Ok(Ok(bytes.0)),
-            Ok(Data::Blob { digest, .. }) => blob(self.store.blobs(), &digest).map(Ok),
+            Ok(Data::Inline { bytes }) => Ok(bytes.0),
+            Ok(Data::Blob { digest, .. }) => Ok(blob(self.store.blobs(), &digest)?),
+        };
+        if let Some(heard) = &self.heard {
+            heard.read(body, &read);
         }
+        Ok(read)
     }
 
     /// Adds bytes to a body that goes out.

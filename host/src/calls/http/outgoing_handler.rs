@@ -187,12 +187,17 @@ impl types::HostFutureIncomingResponse for Session {
         let Some(came) = head else { return Ok(None) };
         self.http.have(request);
         self.handles.get_mut(&future)?.taken = true;
+        let number = self.http.incoming.len() as u32;
+        if let Some(heard) = &self.heard {
+            heard.answered(request, &came, number);
+        }
         let head = match came {
             Ok(head) => head,
             Err(fault) => return Ok(Some(Ok(Err(code(fault))))),
         };
+        let body = body.or_else(|| self.heard.as_ref()?.again(number));
         self.http.incoming.push(body);
-        let body = Some((self.http.incoming.len() - 1) as u32);
+        let body = Some(number);
         let response = self.handles.push(IncomingResponse { head, body })?;
         Ok(Some(Ok(Ok(own(response)))))
     }

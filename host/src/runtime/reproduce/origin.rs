@@ -17,6 +17,8 @@ pub(in crate::runtime) struct AsItRan {
     pub run: RunId,
     /// How it began.
     pub begin: RunBegin,
+    /// Whether it ran elsewhere, so that of its space there is only what it had read.
+    pub imported: bool,
 }
 
 /// Where a run was imported from; nothing if it ran here.
@@ -38,7 +40,7 @@ pub fn origin(store: &Store, record: &RunRecord) -> Result<Option<Origin>, Repla
 /// The run as it was.
 pub(in crate::runtime) fn as_it_ran(store: &Store, record: &RunRecord) -> Result<AsItRan, ReplayError> {
     let Some(Origin { there, begin, bases, .. }) = origin(store, record)? else {
-        return Ok(AsItRan { store: store.clone(), run: record.run, begin: record.begin.clone() });
+        return Ok(AsItRan { store: store.clone(), run: record.run, begin: record.begin.clone(), imported: false });
     };
     let segment = record.begin.segment;
     let head = |(base, version): (reel_abi::faults::Base, _)| {
@@ -48,5 +50,5 @@ pub(in crate::runtime) fn as_it_ran(store: &Store, record: &RunRecord) -> Result
         Shown { heads: bases.into_iter().map(head).collect(), families: vec![(family::RESIDENT, family::ASIDE)] };
     // The blocks of the component may be listed in another way here.
     let begin = RunBegin { content: record.begin.content, ..begin };
-    Ok(AsItRan { store: store.showing(shown), run: there, begin })
+    Ok(AsItRan { store: store.showing(shown), run: there, begin, imported: true })
 }

@@ -23,7 +23,7 @@ use crate::runtime::target::{arrive, is_handler, judged};
 use crate::txn::messages::message;
 
 /// A call that has stopped, before its end mark.
-pub(super) struct Enacted {
+pub(in crate::runtime) struct Enacted {
     /// The guest as it is now, or what is left of one that was not even born.
     pub guest: Result<Instance, Box<Session>>,
     /// Its memories, also those of one that was not even born.
@@ -45,7 +45,7 @@ impl Enacted {
 }
 
 /// Enters a guest with a session of this call. Without an instance the call is its birth.
-pub(super) async fn enact(
+pub(in crate::runtime) async fn enact(
     ready: &Ready,
     instance: Option<Instance>,
     mut session: Session,

@@ -73,7 +73,7 @@ impl Household {
     ) -> Result<Remembered, CallError> {
         let (run, begin) = (record.run, &record.begin);
         let ready = self.ready_then(begin.component, begin.content, begin.limits.stack_bytes)?;
-        let (instance, life) = before(&self.store, &ready, begin, call, &self.clock).await?.unzip();
+        let (instance, life) = before(&self.store, &ready, begin.component, begin, call, &self.clock).await?.unzip();
         let options = GateOptions { until: Some(seq), ..GateOptions::default() };
         let born = life.as_ref().map(|life| life.born);
         let again = Again { store: &self.store, run, born, clock: &self.clock, console: Console::default(), options };

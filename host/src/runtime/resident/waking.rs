@@ -60,7 +60,7 @@ pub(crate) struct Relived {
     /// The guest after it, if it can take another call.
     pub(super) alive: Option<Instance>,
     /// Its memories as they are now, whether it can or not.
-    pub(super) memories: GuestMemories,
+    pub(in crate::runtime) memories: GuestMemories,
     /// How it stopped, the end mark included.
     pub stop: Stop,
     /// Events that were compared.
@@ -168,7 +168,7 @@ pub(crate) async fn again(
 }
 
 /// The runs of a life after one of them, the last one first; `false` if that is none of them. What was found earlier is not looked for again.
-fn since(store: &Store, life: &Life, after: RunId, runs: &mut Vec<RunId>) -> Result<bool, WakeError> {
+pub(super) fn since(store: &Store, life: &Life, after: RunId, runs: &mut Vec<RunId>) -> Result<bool, WakeError> {
     if let Some(place) = runs.iter().position(|run| *run == after) {
         runs.truncate(place);
         return Ok(true);
@@ -237,7 +237,7 @@ fn halted(halt: Halt) -> Stop {
 }
 
 /// Makes a session one of a resident, which knows itself by its name.
-pub(super) fn stay(session: &mut Session, name: &SpaceName) {
+pub(in crate::runtime) fn stay(session: &mut Session, name: &SpaceName) {
     session.resident = true;
     session.setup.args = vec![name.to_string()];
 }

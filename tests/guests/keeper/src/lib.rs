@@ -1,5 +1,8 @@
 //! See `wit/world.wit`.
 
+#[path = "../../variant.rs"]
+mod variant;
+
 mod handles;
 
 use std::cell::RefCell;
@@ -34,7 +37,7 @@ impl exports::test::keeper::memory::Guest for Keeper {
     fn add(n: i64) -> i64 {
         state(|state| {
             state.sum = state.sum.wrapping_add(n);
-            state.sum
+            if variant::is("double") { 2 * state.sum } else { state.sum }
         })
     }
     fn slow_add(n: i64, millis: u64) -> i64 {
@@ -42,6 +45,7 @@ impl exports::test::keeper::memory::Guest for Keeper {
         Self::add(n)
     }
     fn remember(name: String, text: String) -> u32 {
+        assert!(!variant::is("weak"), "it remembers nothing");
         state(|state| {
             state.texts.insert(name, text);
             state.texts.len() as u32
@@ -157,6 +161,10 @@ impl exports::test::keeper::world_of::Guest for Keeper {
 impl exports::test::keeper::trouble::Guest for Keeper {
     fn panics(after_adding: i64) {
         state(|state| state.sum += after_adding);
+        if variant::is("mended") {
+            let sum = state(|state| state.sum.to_string());
+            return <Self as exports::test::keeper::world_of::Guest>::put("mended".to_owned(), sum);
+        }
         panic!("as asked");
     }
     fn traps(after_adding: i64) {

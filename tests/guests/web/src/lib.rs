@@ -1,5 +1,8 @@
 //! A handler that does what the path of a request says.
 
+#[path = "../../variant.rs"]
+mod variant;
+
 mod answer;
 mod fetch;
 
@@ -21,6 +24,7 @@ impl Guest for Web {
         let mut parts = path.trim_start_matches('/').splitn(2, '/');
         let (what, arg) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
         match what {
+            "hello" if variant::is("loud") => answer(out, 200, &[], b"HELLO\n"),
             "hello" => answer(out, 200, &[], b"hello\n"),
             "count" => answer(out, 200, &[], count(arg).to_string().as_bytes()),
             "get" => match bucket().get(arg).expect("read") {
@@ -32,11 +36,17 @@ impl Guest for Web {
                 answer(out, 200, &[], b"");
             }
             "echo" => {
+                if variant::is("curt") {
+                    return answer(out, 200, &[], b"");
+                }
                 let bytes = body_of(&request);
                 answer(out, 200, &[("content-type", "application/octet-stream")], &bytes);
             }
             "look" => {
                 let mut text = format!("{:?} {:?} {:?}\n", request.method(), request.scheme(), request.authority());
+                if variant::is("reads") {
+                    text.push_str(&format!("{} bytes\n", body_of(&request).len()));
+                }
                 for (name, value) in request.headers().entries() {
                     text.push_str(&format!("{name}: {}\n", String::from_utf8_lossy(&value)));
                 }
@@ -46,6 +56,9 @@ impl Guest for Web {
             "big" => answer(out, 200, &[], &vec![b'x'; arg.parse().expect("bytes")]),
             "trap" => {
                 count("trapped");
+                if variant::is("mended") {
+                    return answer(out, 200, &[], b"no trap any more");
+                }
                 panic!("as asked");
             }
             "late-trap" => {
