@@ -173,7 +173,7 @@ fn fill(store: &Store, events: u64) {
     let parts: Vec<Vec<Frame>> = frames.chunks(64).map(<[Frame]>::to_vec).collect();
     let all = parts.len();
     for (index, frames) in parts.into_iter().enumerate() {
-        let ending = (index + 1 == all).then(|| Ending {
+        let ending = (index + 1 == all).then_some(Ending {
             at: WallTime(events),
             outcome: Outcome::Exit { code: 3 },
             events,

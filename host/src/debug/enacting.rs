@@ -18,6 +18,9 @@ use crate::txn::transaction::Transaction;
 /// Why an event cannot be done again before a replay has brought its bytes back.
 pub(super) const UNKNOWN: &str = "its bytes are not in the log, and no replay has brought them back";
 
+/// Brings the bytes of a payload.
+type Bringing<'a> = dyn Fn(&Payload) -> Result<Arc<[u8]>, String> + 'a;
+
 impl Past {
     fn grip(&self, handle: u32) -> Result<&Grip, String> {
         let missing = || format!("handle #{handle} was opened by an earlier call that is not followed");
@@ -158,11 +161,7 @@ impl Past {
         Ok(())
     }
 
-    fn enact_on_keys(
-        &mut self,
-        deed: Deed,
-        bytes: &dyn Fn(&Payload) -> Result<Arc<[u8]>, String>,
-    ) -> Result<(), String> {
+    fn enact_on_keys(&mut self, deed: Deed, bytes: &Bringing<'_>) -> Result<(), String> {
         let fault = |fault| match fault {
             KvFault::Told(told) => format!("what went well there fails here: {told}"),
             KvFault::Halt(halt) => halted(&halt),

@@ -79,19 +79,13 @@ impl Keys {
                     Err(why) => Wish::Wrong(why),
                 };
             }
-            KeyCode::Backspace => {
-                if line.pop().is_none() || line.is_empty() {
-                    return Wish::Nothing;
-                }
-            }
-            KeyCode::Char(c) if !key.modifiers.contains(KeyModifiers::CONTROL) && !c.is_control() => {
-                if line.len() < LINE {
-                    line.push(c);
-                }
+            KeyCode::Backspace => drop(line.pop()),
+            KeyCode::Char(c) if line.len() < LINE => {
+                line.extend(Some(c).filter(|c| !key.modifiers.contains(KeyModifiers::CONTROL) && !c.is_control()));
             }
             _ => {}
         }
-        self.line = Some(line);
+        self.line = Some(line).filter(|line| key.code != KeyCode::Backspace || !line.is_empty());
         Wish::Nothing
     }
 
