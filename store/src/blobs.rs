@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-use redb::{ReadOnlyTable, ReadTransaction, ReadableTable};
+use redb::{ReadOnlyTable, ReadTransaction, ReadableTable, WriteTransaction};
 use reel_abi::id::Digest;
 
 use crate::error::{AppendError, Fault, ReadError, Trouble};
@@ -305,29 +305,35 @@ impl Shared {
     }
 
     fn write(&self, batch: &[(Digest, Arc<Vec<u8>>)]) -> Result<(), Fault> {
-        self.file.write(true, |txn| {
-            let mut meta = txn.open_table(META)?;
-            if !check_format(&meta)? {
-                put_format(&mut meta)?;
-            }
-            let mut ids = txn.open_table(BLOB_IDS)?;
-            let mut data = txn.open_table(BLOB_DATA)?;
-            let mut next = data.last()?.map_or(0, |(id, _)| id.value()) + 1;
-            for (digest, bytes) in batch {
-                if ids.get(digest.0)?.is_some() {
-                    continue;
-                }
-                data.insert(next, bytes.as_slice())?;
-                ids.insert(digest.0, next)?;
-                next += 1;
-            }
-            Ok(())
-        })
+        self.file.write(true, |txn| insert(txn, batch.iter().map(|(digest, bytes)| (digest, bytes.as_slice()))))
     }
 }
 
+/// Writes payloads that are not there yet.
+pub(crate) fn insert<'a>(
+    txn: &WriteTransaction,
+    batch: impl Iterator<Item = (&'a Digest, &'a [u8])>,
+) -> Result<(), Trouble> {
+    let mut meta = txn.open_table(META)?;
+    if !check_format(&meta)? {
+        put_format(&mut meta)?;
+    }
+    let mut ids = txn.open_table(BLOB_IDS)?;
+    let mut data = txn.open_table(BLOB_DATA)?;
+    let mut next = data.last()?.map_or(0, |(id, _)| id.value()) + 1;
+    for (digest, bytes) in batch {
+        if ids.get(digest.0)?.is_some() {
+            continue;
+        }
+        data.insert(next, bytes)?;
+        ids.insert(digest.0, next)?;
+        next += 1;
+    }
+    Ok(())
+}
+
 /// The index, if the file has one and is of a format that is known.
-fn ids(txn: &ReadTransaction) -> Result<Option<ReadOnlyTable<[u8; 32], u64>>, Trouble> {
+pub(crate) fn ids(txn: &ReadTransaction) -> Result<Option<ReadOnlyTable<[u8; 32], u64>>, Trouble> {
     match table(txn, META)? {
         Some(meta) if check_format(&meta)? => table(txn, BLOB_IDS),
         _ => Ok(None),

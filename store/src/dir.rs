@@ -159,6 +159,11 @@ pub(crate) fn file_len(path: &Path) -> io::Result<Option<u64>> {
     }
 }
 
+/// The whole path of what is there, without links.
+pub(crate) fn whole(path: &Path) -> io::Result<PathBuf> {
+    path.canonicalize()
+}
+
 /// Makes the names in a directory durable.
 pub(crate) fn sync_dir(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()

@@ -27,6 +27,7 @@
 mod answer;
 mod applier;
 mod audit;
+mod backup;
 mod batch;
 mod blobs;
 mod branching;
@@ -78,6 +79,7 @@ mod verify;
 mod view;
 mod words;
 
+pub use backup::{Backup, BackupError, BackupProgress, restore};
 pub use blobs::{BLOCK_BYTES, Blobs};
 pub use chain::Head;
 pub use error::{AppendError, OpenError, ReadError};

@@ -98,6 +98,29 @@ impl Log {
         Ok((Self { dir, file_bytes, active: RwLock::new(active), sealed }, last))
     }
 
+    /// Begins a file of this number after a row, which is the last one here, or any if there is none yet.
+    pub(crate) fn begin_file(&self, number: u64, before: RowEnd) -> Result<(), Fault> {
+        let active = self.active();
+        if active.number == number && active.begun {
+            return Ok(());
+        }
+        active.file.close()?;
+        let full = active.begun.then_some((active.number, active.before));
+        drop(active);
+        let file = Arc::new(RedbFile::new(self.dir.log(number), CACHE_BYTES));
+        let next = Active { number, file, before, begun: false };
+        let mut sealed = self.sealed.lock().unwrap_or_else(PoisonError::into_inner);
+        sealed.before.extend(full.map(|(number, before)| (number, Some(before))));
+        drop(sealed);
+        *self.active.write().unwrap_or_else(PoisonError::into_inner) = next;
+        Ok(())
+    }
+
+    /// The numbers of the files by the row that lies before their first.
+    pub(crate) fn beginnings(&self) -> Result<BTreeMap<Position, u64>, Fault> {
+        self.numbers().into_iter().map(|number| Ok((self.file(number)?.0.position, number))).collect()
+    }
+
     /// Appends rows in one durable commit. Called by one thread only.
     pub(crate) fn append(&self, before: RowEnd, rows: &[Row]) -> Result<(), Fault> {
         self.rotate_if_large(before)?;
@@ -132,14 +155,9 @@ impl Log {
         if !active.begun || len.unwrap_or(0) < self.file_bytes {
             return Ok(());
         }
-        active.file.close()?;
-        let (number, first) = (active.number, active.before);
+        let number = active.number + 1;
         drop(active);
-        let file = Arc::new(RedbFile::new(self.dir.log(number + 1), CACHE_BYTES));
-        let next = Active { number: number + 1, file, before, begun: false };
-        self.sealed.lock().unwrap_or_else(PoisonError::into_inner).before.insert(number, Some(first));
-        *self.active.write().unwrap_or_else(PoisonError::into_inner) = next;
-        Ok(())
+        self.begin_file(number, before)
     }
 
     /// Reads a row; `None` if there is none at that position.

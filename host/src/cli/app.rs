@@ -15,9 +15,9 @@ use super::exit::{self, Exit};
 use super::failure::Failure;
 use super::io::{Io, with_streams};
 use super::{
-    admin, call, checkpoint, compact, completions, debug, deploy, diff, export, follow, fork, fs, gc, history, impact,
-    import, inspect, kv, log, memory, outbox, ps, queue, replay, resume, retry, rollback, run, runs, serve, show,
-    spaces, sql, stop, tag, verify, why,
+    admin, backup, call, checkpoint, compact, completions, debug, deploy, diff, export, follow, fork, fs, gc, history,
+    impact, import, inspect, kv, log, memory, outbox, ps, queue, replay, restore, resume, retry, rollback, run, runs,
+    serve, show, spaces, sql, stop, tag, verify, why,
 };
 use crate::world::process;
 
@@ -70,6 +70,8 @@ enum Command {
     Verify(verify::Args),
     Gc(gc::Args),
     Compact(compact::Args),
+    Backup(backup::Args),
+    Restore(restore::Args),
     Inspect(inspect::Args),
     Completions(completions::Args),
 }
@@ -149,7 +151,7 @@ impl Cli {
             Command::Why(_) | Command::Impact(_) | Command::Debug(_) => true,
             Command::Queue(args) if args.only_reads() => true,
             Command::Fs(args) if args.only_reads() => true,
-            Command::Serve(_) | Command::Inspect(_) | Command::Completions(_) => false,
+            Command::Serve(_) | Command::Restore(_) | Command::Inspect(_) | Command::Completions(_) => false,
             // They compile, take long or change much, which only those do for others who have nothing else to do.
             _ => database.serving.is_some(),
         }
@@ -163,6 +165,7 @@ impl Cli {
             Command::Run(_) | Command::Call(_) | Command::Resume(_) | Command::Deploy(_) | Command::Replay(_) => true,
             Command::Export(_) | Command::Import(_) | Command::Why(_) | Command::Impact(_) => true,
             Command::Retry(_) | Command::Verify(_) | Command::Gc(_) | Command::Compact(_) | Command::Stop(_) => true,
+            Command::Backup(_) => true,
             Command::Fs(args) => !args.only_reads(),
             _ => false,
         }
@@ -178,12 +181,12 @@ impl Cli {
             Command::Runs(_) | Command::Log(_) | Command::Show(_) | Command::Ps(_) | Command::Sql(_) => true,
             Command::History(_) | Command::Diff(_) | Command::Kv(_) | Command::Memory(_) => true,
             Command::Why(_) | Command::Impact(_) => true,
-            Command::Replay(_) | Command::Retry(_) | Command::Verify(_) => true,
+            Command::Replay(_) | Command::Retry(_) | Command::Verify(_) | Command::Backup(_) => true,
             Command::Inspect(_) | Command::Completions(_) => true,
             Command::Call(_) | Command::Checkpoint(_) | Command::Stop(_) | Command::Start(_) => false,
             Command::Fork(_) | Command::Rollback(_) | Command::Tag(_) | Command::Run(_) | Command::Deploy(_) => false,
             Command::Resume(_) | Command::Outbox(_) | Command::Gc(_) | Command::Compact(_) => false,
-            Command::Serve(_) | Command::Export(_) | Command::Import(_) => false,
+            Command::Serve(_) | Command::Export(_) | Command::Import(_) | Command::Restore(_) => false,
         }
     }
 
@@ -209,6 +212,7 @@ impl Cli {
     fn execute(&self, io: &mut Io<'_>) -> Result<Exit, Failure> {
         match &self.command {
             Command::Serve(args) => serve::execute(args, &self.database, io),
+            Command::Restore(args) => restore::execute(args, &self.database, io),
             Command::Inspect(args) => inspect::execute(args, io),
             Command::Completions(args) => completions::execute(args, io),
             Command::Replay(args) if args.is_of_file() => replay::execute_file(args, io),
@@ -273,6 +277,7 @@ impl Cli {
             Command::Import(args) => args.bring(),
             Command::Fs(args) => args.bring(),
             Command::Queue(args) => args.bring(),
+            Command::Backup(_) => Brought::place(),
             _ => Ok(Brought::default()),
         }
     }
@@ -313,7 +318,8 @@ impl Cli {
             Command::Outbox(args) => outbox::execute(args, database, io),
             Command::Gc(args) => gc::execute(args, database, flag, io),
             Command::Compact(args) => compact::execute(args, database, io),
-            Command::Serve(_) | Command::Inspect(_) | Command::Completions(_) => {
+            Command::Backup(args) => backup::execute(args, &brought, database, io),
+            Command::Serve(_) | Command::Restore(_) | Command::Inspect(_) | Command::Completions(_) => {
                 Err(Failure::new(Exit::HOST, "this command needs no database that is open"))
             }
         }

@@ -6,6 +6,7 @@
 
 mod admin;
 mod app;
+mod backup;
 mod brought;
 mod call;
 mod cargo;
@@ -53,6 +54,7 @@ mod ps;
 mod queue;
 mod replay;
 mod residents;
+mod restore;
 mod resume;
 mod retry;
 mod rollback;

@@ -25,11 +25,7 @@ pub struct Args {
 
 /// Checks everything; exit code 12 if something is wrong.
 pub fn execute(args: &Args, database: &Opened, io: &mut Io<'_>) -> Result<Exit, Failure> {
-    let progress = database.progress(io.look.err_terminal);
-    progress.begin("verifying");
-    let report = database.store.verify(&mut check, &mut |done, total| progress.update(done, total));
-    progress.finish();
-    let report = report?;
+    let report = looked(database, io)?;
     let exit = if report.is_sound() { Exit::OK } else { Exit::PROBLEMS };
     let said = match args.json {
         true => json::line(io.out, &Json::of(&report)),
@@ -39,6 +35,20 @@ pub fn execute(args: &Args, database: &Opened, io: &mut Io<'_>) -> Result<Exit, 
         Err(failure) if !failure.is_silent() => Err(failure),
         _ => Ok(exit),
     }
+}
+
+fn looked(database: &Opened, io: &mut Io<'_>) -> Result<VerifyReport, Failure> {
+    let progress = database.progress(io.look.err_terminal);
+    progress.begin("verifying");
+    let report = database.store.verify(&mut check, &mut |done, total| progress.update(done, total));
+    progress.finish();
+    Ok(report?)
+}
+
+/// All that is wrong, each fit to be shown.
+pub fn problems(database: &Opened, io: &mut Io<'_>) -> Result<Vec<String>, Failure> {
+    let report = looked(database, io)?;
+    Ok(report.problems.iter().map(|problem| Safe(&problem.to_string()).to_string()).collect())
 }
 
 /// The database does not open. So damaged: that is a finding, too.

@@ -1,6 +1,7 @@
 //! The store from outside: against a model, under damage, under crashes, under load.
 #![allow(clippy::unwrap_used, clippy::disallowed_macros, clippy::disallowed_methods)]
 
+mod backups;
 mod blobs;
 mod branches;
 mod callbacks;

@@ -19,11 +19,11 @@ fn policy(before: u64) -> Policy {
     }
 }
 
-fn retain(store: &Store, before: u64) -> RetentionReport {
+pub fn retain(store: &Store, before: u64) -> RetentionReport {
     store.retain(&policy(before), &mut |_, _| Ok(vec![])).unwrap()
 }
 
-fn small(dir: &Path) -> Store {
+pub fn small(dir: &Path) -> Store {
     Store::open_with_log_file_bytes(dir, "test", 150_000).unwrap()
 }
 
@@ -48,7 +48,7 @@ fn big(store: &Store, n: u64) -> (Digest, Cell) {
 }
 
 /// Forty versions of a space, each with a payload and much in the log, version n at time 10 n.
-fn fill(dir: &Path) -> (Store, Vec<Digest>) {
+pub fn fill(dir: &Path) -> (Store, Vec<Digest>) {
     let store = small(dir);
     let mut blobs = vec![];
     for n in 1..=40u64 {
@@ -69,12 +69,12 @@ fn fill(dir: &Path) -> (Store, Vec<Digest>) {
     (store, blobs)
 }
 
-fn at(store: &Store, version: u64) -> Result<Option<CellValue>, ReadError> {
+pub fn at(store: &Store, version: u64) -> Result<Option<CellValue>, ReadError> {
     let head = store.head_at(&name("s"), Version(version))?.unwrap();
     store.view(head)?.get(1, b"a")
 }
 
-fn check(store: &Store, kept: &dyn Fn(u64) -> bool) {
+pub fn check(store: &Store, kept: &dyn Fn(u64) -> bool) {
     for version in 1..=40u64 {
         match at(store, version) {
             Ok(value) => {

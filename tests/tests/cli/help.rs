@@ -2,7 +2,7 @@
 
 use reel_tests::reel::Desk;
 
-const COMMANDS: [&[&str]; 46] = [
+const COMMANDS: [&[&str]; 48] = [
     &["--help"],
     &["run", "--help"],
     &["deploy", "--help"],
@@ -46,6 +46,8 @@ const COMMANDS: [&[&str]; 46] = [
     &["queue", "drop", "--help"],
     &["gc", "--help"],
     &["compact", "--help"],
+    &["backup", "--help"],
+    &["restore", "--help"],
     &["outbox", "--help"],
     &["verify", "--help"],
     &["inspect", "--help"],

@@ -1,5 +1,6 @@
 //! The command line, as a user meets it: every command with what it prints, what it says and how it ends.
 
+mod backups;
 mod bad_input;
 mod copies;
 mod following;
