@@ -27,7 +27,7 @@ use crate::opening::Options;
 use crate::redb_file::{RedbFile, ascending, table};
 use crate::row::{self, Row, RowEnd};
 use crate::store::Store;
-use crate::tables::{BLOB_DATA, BLOB_IDS};
+use crate::tables::BLOB_DATA;
 
 /// One durable step has about so many bytes.
 const STEP_BYTES: usize = 16 << 20;
@@ -369,7 +369,7 @@ impl Copy {
     /// Those of these payloads that are not here.
     fn without(&self, listed: Vec<(u64, [u8; 32])>) -> Result<Vec<(u64, [u8; 32])>, BackupError> {
         let missing = self.blobs.read(|txn| {
-            let Some(ids) = table(txn, BLOB_IDS)? else { return Ok(None) };
+            let Some(ids) = blobs::ids(txn)? else { return Ok(None) };
             let mut missing = Vec::new();
             for (id, digest) in &listed {
                 if ids.get(*digest)?.is_none() {
